@@ -1,0 +1,51 @@
+"""The batch ML-data flywheel: one declaration of the whole loop, compiled to Dagster assets."""
+
+from flywheel_assets.declare.collect import (
+    DailyFiles,
+    DeltaSource,
+    Entity,
+    Field,
+    Observation,
+    TableFile,
+)
+from flywheel_assets.declare.decide import Policy
+from flywheel_assets.declare.features import Aggregation, Expression, FeatureView
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.learn import Gate, Model, Outcome
+from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
+from flywheel_assets.errors import (
+    DeclarationError,
+    EmptyReplaceError,
+    FlywheelError,
+    HomeError,
+    MissingPartitionError,
+    PublishedError,
+    SourceError,
+)
+
+__all__ = [
+    "Aggregation",
+    "Cancellation",
+    "DailyFiles",
+    "DeclarationError",
+    "DeltaSource",
+    "Dimension",
+    "EmptyReplaceError",
+    "Entity",
+    "Expression",
+    "Fact",
+    "FeatureView",
+    "Field",
+    "Flywheel",
+    "FlywheelError",
+    "Gate",
+    "HomeError",
+    "MissingPartitionError",
+    "Model",
+    "Observation",
+    "Outcome",
+    "Policy",
+    "PublishedError",
+    "SourceError",
+    "TableFile",
+]

@@ -1,0 +1,236 @@
+"""What every asset is built with: where things are, its partitions, its spec, its report."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import MissingPartitionError
+from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.tables import Tables
+
+CHUNK = timedelta(days=31)
+"""How many days a stage holds in memory at once when it runs over a range."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """The home that assets are compiled for."""
+
+    home: Home
+    settings: Settings
+
+    @property
+    def tables(self) -> Tables:
+        """The lakehouse."""
+        return Tables(self.home.lakehouse)
+
+    @property
+    def models(self) -> Models:
+        """The registry."""
+        return Models(self.home.mlflow)
+
+    @property
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """The one partitions definition that all assets share: days, closed at midnight UTC."""
+        end = self.settings.end
+        return dg.DailyPartitionsDefinition(
+            start_date=self.settings.start.isoformat(),
+            end_date=(end + DAY).isoformat() if end else None,
+        )
+
+    def spec(  # noqa: PLR0913  what the UI shows of an asset
+        self,
+        key: str,
+        *,
+        stage: str,
+        owners: Sequence[str],
+        description: str,
+        schema: Mapping[str, Any],
+        columns: Mapping[str, str],
+        version: str,
+        deps: Iterable[dg.AssetDep] = (),
+        kinds: Iterable[str] = (),
+    ) -> dg.AssetSpec:
+        """Describe an asset as the UI will show it."""
+        return dg.AssetSpec(
+            key.split("/"),
+            deps=list(deps),
+            group_name=stage,
+            owners=list(owners),
+            description=description,
+            kinds={"deltalake", "polars", *kinds},
+            code_version=version,
+            partitions_def=self.partitions,
+            freshness_policy=dg.FreshnessPolicy.time_window(
+                fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)
+            ),
+            metadata={
+                "dagster/column_schema": column_schema(schema, columns),
+                "dagster/uri": self.tables.path(key).as_uri(),
+                "dagster/table_name": key.replace("/", "."),
+            },
+        )
+
+    def require(
+        self, context: dg.AssetExecutionContext, key: str, first: date, last: date
+    ) -> None:
+        """Refuse to go on where days that a stage reads have not been materialized.
+
+        Raises
+        ------
+        MissingPartitionError
+        """
+        first = max(first, self.settings.start)
+        there = context.instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
+        missing = [d.isoformat() for d in days(first, last) if d.isoformat() not in there]
+        if missing:
+            raise MissingPartitionError(
+                expected=f"{key} from {first} to {last}",
+                found=f"{len(missing)} days without it, {', '.join(missing[:3])} first",
+                remedy=f"materialize them: flywheel run --from {missing[0]} --to {missing[-1]}",
+            )
+
+
+def column_schema(schema: Mapping[str, Any], columns: Mapping[str, str]) -> dg.TableSchema:
+    """Show a table's columns with what they mean."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=name, type=str(dtype), description=columns.get(name, SYSTEM.get(name)))
+            for name, dtype in schema.items()
+        ]
+    )
+
+
+SYSTEM = {
+    PARTITION: "The partition: the day (UTC) that the row belongs to.",
+    "observation_id": "What makes the observation one of its kind.",
+    "event_time": "When it happened (UTC).",
+    "known_at": "When the flywheel learnt of it (UTC).",
+    "as_of": "The moment that the features stand for: the close of the partition (UTC).",
+    "valid_from": "Since when the attributes hold (UTC).",
+    "is_closed": "Whether the entity was gone from the source then.",
+    "is_cancellation": "Whether the row takes back an earlier one.",
+    "retracts": "The observation_id that this row withdraws.",
+    "decision_id": "Flywheel, partition and entity.",
+    "entity_id": "The entity's keys as one text.",
+    "flywheel": "Whose decision it is.",
+    "decided_at": "The moment of the decision (UTC).",
+    "action": "What was decided.",
+    "score": "What the candidates were ranked by.",
+    "rank": "The place in that ranking, from 1.",
+    "propensity": "The probability of the action that was taken.",
+    "explored": "Whether chance chose the action.",
+    "model_version": "The champion that scored; null for the bootstrap rule.",
+    "outcome": "1 when the outcome followed within the horizon, else 0.",
+    "reward": "What the outcome was worth.",
+    "weight": "1 over the propensity.",
+}
+
+
+def before(
+    key: str, back: timedelta | None = None, until: timedelta = timedelta(0)
+) -> dg.AssetDep:
+    """Depend on a table's partitions from so long before to so long before."""
+    if not back and not until:
+        return dg.AssetDep(key.split("/"))
+    start = back if back is not None else timedelta(days=3650)
+    mapping = dg.TimeWindowPartitionMapping(start_offset=-start.days, end_offset=-until.days)
+    return dg.AssetDep(key.split("/"), partition_mapping=mapping)
+
+
+def span(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    """Give the first and last day of a run."""
+    keys = context.partition_key_range
+    return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+
+
+def chunks(first: date, last: date, length: timedelta = CHUNK) -> Iterator[tuple[date, date]]:
+    """Part a range into shorter ones.
+
+    Examples
+    --------
+    >>> [(a.day, b.day) for a, b in chunks(date(2026, 1, 1), date(2026, 1, 5), 2 * DAY)]
+    [(1, 2), (3, 4), (5, 5)]
+    """
+    while first <= last:
+        end = min(first + length - DAY, last)
+        yield first, end
+        first = end + DAY
+
+
+def check_specs(key: str, stage: str) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a stage for one asset."""
+    return [
+        dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
+        for blocking, names in ((True, BLOCKING), (False, WARNING))
+        for name in names.get(stage, ())
+    ]
+
+
+def report(
+    context: dg.AssetExecutionContext,
+    build: Build,
+    key: str,
+    counts: Mapping[date, int],
+    checks: Sequence[Check] = (),
+    **metadata: Any,
+) -> dg.MaterializeResult[Any]:
+    """Report what was written: rows of each day, the table's version, what was checked."""
+    first, last = span(context)
+    asset = dg.AssetKey(key.split("/"))
+    for day in days(first, last) if first != last else ():
+        context.add_asset_metadata(
+            {"dagster/partition_row_count": counts.get(day, 0)},
+            asset_key=asset,
+            partition_key=day.isoformat(),
+        )
+    if first == last:
+        metadata["dagster/partition_row_count"] = counts.get(first, 0)
+    severity = {True: dg.AssetCheckSeverity.WARN, False: dg.AssetCheckSeverity.ERROR}
+    return dg.MaterializeResult(
+        asset_key=asset,
+        metadata={"delta_version": build.tables.version(key), **metadata},
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key=asset,
+                check_name=c.name,
+                passed=c.passed,
+                severity=severity[c.warns],
+                description=f"{first} to {last}: {c.message}",
+            )
+            for c in checks
+        ],
+    )
+
+
+def counts(frame: pl.DataFrame) -> dict[date, int]:
+    """Count the rows of each day."""
+    return dict(frame.group_by(PARTITION).len().iter_rows())
+
+
+def today() -> date:
+    """Give the day that has not closed yet (UTC)."""
+    return datetime.now(UTC).date()
+
+
+def worst(found: list[list[Check]]) -> list[Check]:
+    """Of the same check over several chunks, keep the first that failed, else the last."""
+    kept: dict[str, Check] = {}
+    for batch in found:
+        for check in batch:
+            if check.name not in kept or kept[check.name].passed:
+                kept[check.name] = check
+    return list(kept.values())
+
+
+def build_for(home: Home) -> Build:
+    """Compile for a home; one that nothing has run in yet starts with the day that closed last."""
+    return Build(home=home, settings=home.settings() or Settings(start=today() - DAY))

@@ -1,0 +1,218 @@
+"""collect/<observation>, collect/<observation>_rejected, and the published decisions."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import (
+    CHUNK,
+    Build,
+    before,
+    check_specs,
+    chunks,
+    counts,
+    report,
+    span,
+    worst,
+)
+from flywheel_assets.declare.collect import DailyFiles, Observation
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION
+from flywheel_assets.stages import checks
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.collect import (
+    ACCOUNT_SCHEMA,
+    REJECTED_SCHEMA,
+    Collected,
+    observation_schema,
+    settle,
+    validate,
+)
+from flywheel_assets.stages.decisions import DECIDED_AT, DECISION_COLUMNS, DECISION_ID
+from flywheel_assets.stores.sources import read_source
+
+UTC_TIME = pl.Datetime("us", "UTC")
+DECISION_SCHEMA: dict[str, Any] = {
+    PARTITION: pl.Date(),
+    OBSERVATION_ID: pl.String(),
+    EVENT_TIME: UTC_TIME,
+    KNOWN_AT: UTC_TIME,
+    **DECISION_COLUMNS,
+}
+
+
+def reported(observation: Observation) -> dg.AssetSpec:
+    """Stand for what the product reports, above collect."""
+    return dg.AssetSpec(
+        ["product", observation.name],
+        group_name="product",
+        owners=list(observation.owners),
+        description=f"What the product reports of {observation.name}: {observation.description}",
+        kinds={"csv"} if isinstance(observation.source, DailyFiles) else {"file"},
+    )
+
+
+def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
+    """Compile an observation: what it reports, validated, exactly once."""
+    key = f"collect/{observation.name}"
+    rejected = f"{key}_rejected"
+    common: dict[str, Any] = {
+        "stage": "collect",
+        "owners": observation.owners,
+        "version": fingerprint(observation),
+        "deps": [before(f"product/{observation.name}")],
+    }
+    columns = {f.name: f.description for f in observation.fields}
+
+    @dg.multi_asset(
+        name=f"collect_{observation.name}",
+        specs=[
+            build.spec(
+                key,
+                description=observation.description,
+                schema=observation_schema(observation),
+                columns=columns,
+                **common,
+            ),
+            build.spec(
+                rejected,
+                description=f"What {observation.name} reported that breaks its contract, and why.",
+                schema=REJECTED_SCHEMA,
+                columns=REJECTED_COLUMNS,
+                **common,
+            ),
+        ],
+        check_specs=check_specs(key, "collect"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=key.replace("/", "_"),
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        length = min(CHUNK, max(observation.duplicates_within, DAY))
+        totals: Counter[date] = Counter()
+        refused: Counter[date] = Counter()
+        sums: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        found: list[list[checks.Check]] = []
+        for start, end in chunks(first, last, length):
+            result, received = _collect(build, observation, start, end)
+            _write(build, observation, result, start, end)
+            totals.update(counts(result.observations))
+            refused.update(counts(result.rejected))
+            sums.update({c: int(result.accounts[c].sum()) for c in list(ACCOUNT_SCHEMA)[1:]})
+            grouped = result.rejected.group_by("reason").len().sort("len", descending=True)
+            reasons.update(dict(grouped.head(20).iter_rows()))
+            required = [f.name for f in observation.fields if not f.nullable]
+            found.append(
+                checks.collect(result.observations, result.accounts, required, received)
+            )
+        yield report(context, build, key, totals, worst(found), **sums)
+        table = "| records | reason |\n|---|---|\n" + "\n".join(
+            f"| {n} | {reason} |" for reason, n in reasons.most_common(20)
+        )
+        yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table))
+
+    return body
+
+
+REJECTED_COLUMNS = {
+    "reason": "Each field that breaks the contract: what was expected, what was found.",
+    "file": "Where the record stood.",
+    "line": "Which record of the file, from 1.",
+    "record": "The record as it was.",
+}
+
+
+def _collect(
+    build: Build, observation: Observation, first: date, last: date
+) -> tuple[Collected, int]:
+    path = build.home.source_path(observation.name, observation.source.path)
+    start = build.settings.start
+    raw = read_source(observation, path, first, last, start=start)
+    schema = observation_schema(observation)
+    if raw is None:
+        return Collected(
+            observations=pl.DataFrame(schema=schema),
+            rejected=pl.DataFrame(schema=REJECTED_SCHEMA),
+            accounts=pl.DataFrame(schema=ACCOUNT_SCHEMA),
+        ), 0
+    # What no time dates belongs to the day of the record above it; what was known before the home
+    # began belongs to its first day.
+    day = pl.col(PARTITION).forward_fill().fill_null(start)
+    checked = (
+        validate(raw, observation)
+        .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
+        .filter(pl.col(PARTITION).is_between(first, last))
+    )
+    known = build.tables.read(
+        f"collect/{observation.name}", schema, first - observation.duplicates_within, first - DAY
+    ).collect()
+    return settle(checked, known, observation), checked.height
+
+
+def _write(
+    build: Build, observation: Observation, result: Collected, first: date, last: date
+) -> None:
+    key = f"collect/{observation.name}"
+    build.tables.replace(
+        key, result.observations, observation_schema(observation), first, last, empty=False
+    )
+    build.tables.replace(f"{key}_rejected", result.rejected, REJECTED_SCHEMA, first, last)
+    build.tables.replace(f"{key}_accounts", result.accounts, ACCOUNT_SCHEMA, first, last)
+
+
+def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:
+    """Compile the way back: what was published becomes an observation, one partition later."""
+    key = "collect/decision"
+
+    @dg.multi_asset(
+        name="collect_decision",
+        specs=[
+            build.spec(
+                key,
+                stage="collect",
+                owners=sorted({o for f in flywheels for o in f.policy.owners}),
+                description="Decisions as they were published, known when the next day began.",
+                schema=DECISION_SCHEMA,
+                columns={},
+                version=fingerprint(*(f.name for f in flywheels)),
+                deps=[before("product/decision")],
+            )
+        ],
+        check_specs=check_specs(key, "organize"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="collect_decision",
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        for flywheel in flywheels:
+            build.require(context, f"{flywheel.name}/decisions", first - DAY, last - DAY)
+        published = pl.concat(
+            build.tables.read(
+                f"{flywheel.name}/decisions",
+                {PARTITION: pl.Date(), **DECISION_COLUMNS},
+                first - DAY,
+                last - DAY,
+            )
+            for flywheel in flywheels
+        )
+        frame = (
+            published.with_columns(
+                pl.col(PARTITION) + pl.duration(days=1),
+                pl.col(DECISION_ID).alias(OBSERVATION_ID),
+                pl.col(DECIDED_AT).alias(EVENT_TIME),
+                pl.col(DECIDED_AT).alias(KNOWN_AT),
+            )
+            .select(*DECISION_SCHEMA)
+            .sort(PARTITION, OBSERVATION_ID)
+            .collect()
+        )
+        build.tables.replace(key, frame, DECISION_SCHEMA, first, last, empty=False)
+        yield report(context, build, key, counts(frame), checks.organize(frame))
+
+    return body

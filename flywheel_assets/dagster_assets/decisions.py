@@ -1,0 +1,145 @@
+"""<flywheel>/decisions, and the product that reads them."""
+
+from collections import Counter
+from datetime import date
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import (
+    Build,
+    before,
+    check_specs,
+    counts,
+    report,
+    span,
+    worst,
+)
+from flywheel_assets.dagster_assets.model import champion_as_of, champion_scorer
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import PublishedError
+from flywheel_assets.stages import checks
+from flywheel_assets.stages.clock import days
+from flywheel_assets.stages.decisions import candidates, decide, decision_schema
+from flywheel_assets.stages.features import feature_schema
+from flywheel_assets.stages.model import matrix
+
+
+class DecideConfig(dg.Config):
+    """What a run may ask for.
+
+    Parameters
+    ----------
+    decide_again : bool
+        Replace decisions that were published although they come out different.
+    """
+
+    decide_again: bool = False
+
+
+def shown(flywheel: Flywheel) -> dg.AssetSpec:
+    """Stand for what the product does with decisions, below them."""
+    return dg.AssetSpec(
+        ["product", flywheel.name],
+        deps=[["" + flywheel.name, "decisions"]],
+        group_name="product",
+        owners=list(flywheel.owners),
+        description=f"What the product does with it. {flywheel.description}",
+    )
+
+
+def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
+    """Compile a policy."""
+    key, view = f"{flywheel.name}/decisions", flywheel.features
+    source, schema = f"features/{view.name}", decision_schema(flywheel)
+
+    @dg.multi_asset(
+        name=f"{flywheel.name}_decisions",
+        specs=[
+            build.spec(
+                key,
+                stage="decisions",
+                owners=flywheel.policy.owners,
+                description=flywheel.policy.description,
+                schema=schema,
+                columns={},
+                version=fingerprint(flywheel.policy, flywheel.model.features),
+                deps=[before(source), before(f"{flywheel.name}/model")],
+            )
+        ],
+        check_specs=check_specs(key, "decisions"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=key.replace("/", "_"),
+    )
+    def body(
+        context: dg.AssetExecutionContext, config: DecideConfig
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        build.require(context, source, first, last)
+        build.require(context, f"{flywheel.name}/model", first, last)
+        considered = build.tables.read(source, feature_schema(view), first, last).collect()
+        rows: Counter[date] = Counter()
+        actions: Counter[str] = Counter()
+        found: list[list[checks.Check]] = []
+        for day in days(first, last):
+            snapshot = considered.filter(pl.col(PARTITION) == day).sort(view.entity.keys)
+            frame = _decide(build, flywheel, snapshot, day)
+            found.append(checks.decisions(frame))
+            if all(check.passed for check in found[-1]):
+                _publish(build, flywheel, frame, day, again=config.decide_again)
+            rows.update(counts(frame))
+            actions.update(dict(frame.group_by("action").len().iter_rows()))
+        version = champion_as_of(build, flywheel, last)
+        yield report(
+            context,
+            build,
+            key,
+            rows,
+            worst(found),
+            champion=version if version is not None else "none: the bootstrap rule decided",
+            **actions,
+        )
+
+    return body
+
+
+def _decide(build: Build, flywheel: Flywheel, snapshot: pl.DataFrame, day: date) -> pl.DataFrame:
+    considered = candidates(snapshot, flywheel)
+    version = champion_as_of(build, flywheel, day)
+    scorer = champion_scorer(build, flywheel, version)
+    scores = None
+    if scorer is not None and considered.height:
+        scores = scorer(matrix(considered, flywheel.model))
+    return decide(considered, scores, flywheel, day, version)
+
+
+def _publish(
+    build: Build, flywheel: Flywheel, frame: pl.DataFrame, day: date, *, again: bool
+) -> None:
+    key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
+    published = build.tables.read(key, schema, day, day).collect().sort("decision_id")
+    changed = _difference(published, frame.sort("decision_id"))
+    if published.height and changed and not again:
+        raise PublishedError(
+            expected=f"the decisions of {day} as {flywheel.name} published them",
+            found=changed,
+            remedy="find out what changed upstream, or run with decide_again: true",
+        )
+    build.tables.replace(key, frame, schema, day, day, empty=False)
+
+
+def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:
+    if published.equals(frame):
+        return None
+    both = published.join(frame, on="decision_id", how="full", suffix="_new", coalesce=True)
+    other = both.filter(
+        ~pl.all_horizontal(
+            pl.col(c).eq_missing(pl.col(f"{c}_new")) for c in ("action", "score", "propensity")
+        )
+    )
+    example = other.select("decision_id", "action", "action_new", "score", "score_new")
+    return f"{other.height} that differ, for example {example.head(1).to_dicts()}"

@@ -1,0 +1,77 @@
+"""<flywheel>/performance."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import Build, before, check_specs, counts, report, span
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.stages import checks
+from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance, pooled
+from flywheel_assets.stages.training_set import training_schema
+
+
+def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
+    """Compile what the decisions were worth."""
+    key, source = f"{flywheel.name}/performance", f"{flywheel.name}/training_set"
+
+    @dg.multi_asset(
+        name=f"{flywheel.name}_performance",
+        specs=[
+            build.spec(
+                key,
+                stage="performance",
+                owners=flywheel.owners,
+                description="What matured decisions were worth, beside simpler rankings.",
+                schema=PERFORMANCE_SCHEMA,
+                columns=PERFORMANCE_COLUMNS,
+                version=fingerprint(flywheel.policy),
+                deps=[before(source)],
+            )
+        ],
+        check_specs=check_specs(key, "performance"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=key.replace("/", "_"),
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        build.require(context, source, first, last)
+        matured = build.tables.read(source, training_schema(flywheel), first, last).collect()
+        frame = performance(matured, flywheel)
+        build.tables.replace(key, frame, PERFORMANCE_SCHEMA, first, last)
+        figures = pooled(matured, flywheel) if matured.height else pl.DataFrame()
+        yield report(
+            context,
+            build,
+            key,
+            counts(frame),
+            checks.performance(frame, matured.height),
+            pooled=dg.MetadataValue.md(markdown(figures)),
+        )
+
+    return body
+
+
+PERFORMANCE_COLUMNS = {
+    "ranking": "The logged score, or one of the policy's baselines on the same rows.",
+    "n_decisions": "Decisions that matured on the day.",
+    "outcome_rate": "The share of them that the outcome followed.",
+    "roc_auc": "Of the ranking against the outcome.",
+    "precision_at_capacity": "The outcome rate of as many of the best as the policy acts on.",
+    "acted": "How many were acted on.",
+    "acted_outcome_rate": "The outcome rate of those.",
+    "held_outcome_rate": "The outcome rate of the others.",
+    "explored_outcome_rate": "The outcome rate of those that chance chose to act on.",
+    "reward": "What those acted on were worth.",
+}
+
+
+def markdown(figures: pl.DataFrame) -> str:
+    """Show figures as a table."""
+    with pl.Config(
+        tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True
+    ):
+        return str(figures)

@@ -1,0 +1,158 @@
+"""Turning the wheel over a range of days, as runs recorded in the home's Dagster instance."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import dagster as dg
+
+from flywheel_assets.dagster_assets.build import build_for, chunks
+from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import FlywheelError
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.model import trains_on
+from flywheel_assets.stores.home import Home
+
+UPSTREAM_CHUNK = timedelta(days=92)
+_FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One Dagster run: some assets over a range of days."""
+
+    assets: tuple[str, ...]
+    first: date
+    last: date
+
+
+@dataclass
+class Clock:
+    """Where the time went, in seconds."""
+
+    wall: float = 0.0
+    steps: float = 0.0
+    runs: int = 0
+    skipped: int = 0
+    by_asset: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def orchestration(self) -> float:
+        """The share of the wall time that was not spent inside a step's body."""
+        return 1 - self.steps / self.wall if self.wall else 0.0
+
+
+def replay(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
+    """Plan a range whose source does not react to decisions.
+
+    Collect, organize and features run over months at once; the days from one training to the next
+    are decided in one run, and then come back as observations in another. No run is longer than
+    the outcome takes to mature, so that each training set finds its decisions.
+    """
+    for start, end in chunks(first, last, UPSTREAM_CHUNK):
+        yield Run(tuple(upstream(flywheel)), start, end)
+    start = first
+    while start <= last:
+        end = start
+        limit = start + flywheel.outcome.matures_after - DAY
+        while end < min(last, limit) and not trains_on(flywheel.model, end + DAY):
+            end += DAY
+        yield Run(tuple(downstream(flywheel)), start, end)
+        # The day after the block knows its last decisions; it comes with the next block.
+        yield Run(LOOP, start, end)
+        start = end + DAY
+
+
+def day_by_day(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
+    """Plan a range whose source reacts to decisions: one turn of the wheel a day."""
+    for day in days(first, last):
+        yield Run(tuple(whole(flywheel)), day, day)
+
+
+class Turner:
+    """Executes runs in this process, and skips those whose every partition is there already."""
+
+    def __init__(self, home: Home, flywheels: Sequence[Flywheel]) -> None:
+        os.environ["DAGSTER_HOME"] = str(home.dagster)
+        os.environ["FLYWHEEL_HOME"] = str(home.root)
+        for name in ("dagster", "dagster.builtin"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self.home = home
+        self.instance = dg.DagsterInstance.get()
+        self.clock = Clock()
+        definitions = compile_flywheels(build_for(home), flywheels)
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._settle_orphans()
+
+    def turn(self, runs: Sequence[Run], progress: Callable[[Run], None]) -> Clock:
+        """Execute runs in order; stop at the first that fails.
+
+        Raises
+        ------
+        FlywheelError
+            When a step or a blocking check fails; what was written before stays.
+        """
+        begun = time.perf_counter()
+        for run in runs:
+            if self.done(run):
+                self.clock.skipped += 1
+            else:
+                self._execute(run)
+            progress(run)
+        self.clock.wall += time.perf_counter() - begun
+        return self.clock
+
+    def done(self, run: Run) -> bool:
+        """Say whether every asset of a run has every day of it."""
+        wanted = {day.isoformat() for day in days(run.first, run.last)}
+        return all(
+            wanted <= self.instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
+            for key in run.assets
+        )
+
+    def _execute(self, run: Run) -> None:
+        keys = {dg.AssetKey(key.split("/")) for key in run.assets}
+        tags = {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
+        alone = run.first == run.last
+        result = self._job.get_subset(asset_selection=keys).execute_in_process(
+            instance=self.instance,
+            partition_key=run.first.isoformat() if alone else None,
+            tags=None if alone else tags,
+            raise_on_error=False,
+        )
+        self.clock.runs += 1
+        for event in result.all_events:
+            if event.is_step_success:
+                took = event.step_success_data.duration_ms / 1000
+                name = str(event.step_key)
+                self.clock.steps += took
+                self.clock.by_asset[name] = self.clock.by_asset.get(name, 0.0) + took
+        if not result.success:
+            raise FlywheelError(
+                expected=f"{', '.join(run.assets)} from {run.first} to {run.last}",
+                found=_why(result),
+                remedy="mend that and run the same command again: it goes on where it was",
+            )
+
+    def _settle_orphans(self) -> None:
+        """Mark runs of ours that a kill left as started, since nothing will end them."""
+        running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+        for run in self.instance.get_runs(filters=running):
+            if run.remote_job_origin is None:
+                self.instance.report_run_failed(run, "the process that executed it was killed")
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return f"{event.step_key} failed: {error.message.strip()}"
+    return "a run that failed"

@@ -1,0 +1,1 @@
+"""What a user writes: frozen, validated dataclasses, in the order of the flow."""

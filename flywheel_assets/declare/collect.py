@@ -1,0 +1,261 @@
+"""Collect: the entity, what is observed of it, and where the records come from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from flywheel_assets.declare.rules import (
+    RESERVED,
+    check_columns,
+    check_name,
+    check_owners,
+    check_unique,
+)
+from flywheel_assets.errors import DeclarationError
+
+_ALLOWED = (pl.Int64, pl.Int32, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime)
+_UTC = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Field:
+    """One column of a contract.
+
+    Parameters
+    ----------
+    name : str
+    dtype : polars data type
+        One of Int64, Int32, Float64, String, Boolean, Date, Datetime (microseconds, UTC).
+    description : str
+    nullable : bool
+        Whether a record without a value is sound.
+    minimum, maximum : float, optional
+        Inclusive bounds of a number.
+    allowed : sequence, optional
+        The only values there may be.
+
+    Examples
+    --------
+    >>> Field(name="quantity", dtype=pl.Int64, description="Units ordered.").nullable
+    False
+    """
+
+    name: str
+    dtype: Any
+    description: str
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "a field")
+        if self.name in RESERVED:
+            raise DeclarationError(
+                expected="a field with a name of its own",
+                found=f"{self.name!r}, which the flywheel writes itself",
+                remedy="rename the field",
+            )
+        if self.dtype not in _ALLOWED:
+            raise DeclarationError(
+                expected=f"field {self.name!r} of a type that every table can hold",
+                found=repr(self.dtype),
+                remedy="use one of " + ", ".join(t.__name__ for t in _ALLOWED),
+            )
+        if self.dtype == pl.Datetime:
+            object.__setattr__(self, "dtype", _UTC)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entity:
+    """The thing that decisions are about, and the columns that tell one from another.
+
+    Examples
+    --------
+    >>> Entity(name="customer", keys=("customer_id",), owners=["team:crm"], description="x").keys
+    ('customer_id',)
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    owners: Sequence[str]
+    description: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "an entity")
+        check_owners(self.owners, f"entity {self.name!r}")
+        if isinstance(self.keys, str) or not self.keys:
+            raise DeclarationError(
+                expected=f"entity {self.name!r} with a tuple of key columns",
+                found=repr(self.keys),
+                remedy=f"write keys=('{self.name}_id',)",
+            )
+        for key in self.keys:
+            check_name(key, "an entity key")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TableSource:
+    """What every table source declares.
+
+    Parameters
+    ----------
+    path : str
+        Where the data is. A relative path stands for one below the home.
+    event_time : str, optional
+        The source column that says when it happened; when it became known, if left out.
+    columns : mapping of str to str
+        Field name -> source column, where the two differ.
+    time_format : str, optional
+        For times written as text; ISO 8601 without it.
+    time_zone : str
+        Of times written without one; stored times are UTC.
+    known_at : str, optional
+        The source column that says when it became known.
+    delay : timedelta
+        Where there is no such column: known at ``event_time + delay``.
+    """
+
+    path: str
+    event_time: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    time_format: str | None = None
+    time_zone: str = "UTC"
+    known_at: str | None = None
+    delay: timedelta = timedelta(0)
+    separator: str = ","
+    encoding: str = "utf-8"
+    final_newline: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise DeclarationError(
+                expected="a time zone of the IANA database",
+                found=repr(self.time_zone),
+                remedy="write for example 'Europe/London'",
+            ) from None
+        if self.delay < timedelta(0) or (self.known_at and self.delay):
+            raise DeclarationError(
+                expected="a delay of zero or more, or a known_at column, not both",
+                found=f"delay={self.delay}, known_at={self.known_at!r}",
+                remedy="leave one of the two out",
+            )
+
+    def source_column(self, field_name: str) -> str:
+        """Name the source column that holds a field."""
+        return self.columns.get(field_name, field_name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DailyFiles(_TableSource):
+    """A folder of CSV or Parquet files, one a day.
+
+    A record in the file of day F became known on day F: at ``event_time + delay``, but not before F
+    began. A day without a file has no records, or is an error where ``every_day`` is set.
+
+    Parameters
+    ----------
+    pattern : str
+        The file's name, with ``{day}`` for the date as 2026-01-31.
+    """
+
+    pattern: str = "{day}.csv"
+    every_day: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "{day}" not in self.pattern or not self.pattern.endswith((".csv", ".parquet")):
+            raise DeclarationError(
+                expected="a file name with {day} in it that ends in .csv or .parquet",
+                found=repr(self.pattern),
+                remedy="write for example '{day}.csv'",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableFile(_TableSource):
+    """One CSV or Parquet file, or a glob of them, holding all days."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_dated(self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DeltaSource(_TableSource):
+    """A Delta table that something else writes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_dated(self)
+
+
+def _check_dated(source: _TableSource) -> None:
+    if source.event_time is None and source.known_at is None:
+        raise DeclarationError(
+            expected="a table source with a column that says when",
+            found="neither event_time nor known_at",
+            remedy="add event_time='...'",
+        )
+
+
+Source: TypeAlias = DailyFiles | TableFile | DeltaSource
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Observation:
+    """An immutable record that something happened, with its contract and its source.
+
+    Parameters
+    ----------
+    entity : Entity
+        Whose keys are among the fields.
+    fields : sequence of Field
+        The payload's contract, entity keys included.
+    source : DailyFiles, TableFile or DeltaSource
+    id_fields : tuple of str
+        The fields that tell one observation from another, ``event_time`` always among them. Two
+        records with the same are one observation, counted once. All fields, if left out.
+    duplicates_within : timedelta
+        How far apart in known days a record may be sent again and still be recognised.
+    clock_tolerance : timedelta
+        How much later than ``known_at`` an event may claim to have happened.
+
+    Raises
+    ------
+    DeclarationError
+        For keys that are not fields, fields declared twice, an unknown id field.
+    """
+
+    name: str
+    entity: Entity
+    fields: tuple[Field, ...]
+    source: Source
+    owners: Sequence[str]
+    description: str
+    id_fields: tuple[str, ...] = ()
+    duplicates_within: timedelta = timedelta(days=30)
+    clock_tolerance: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        what = f"observation {self.name!r}"
+        check_name(self.name, "an observation")
+        check_owners(self.owners, what)
+        names = [f.name for f in self.fields]
+        check_unique(names, f"fields of {what}")
+        check_columns(self.entity.keys, names, what)
+        check_columns(self.id_fields, names, f"id_fields of {what}")
+        check_columns(self.source.columns, names, f"the source of {what}")
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Field name -> Polars data type, in the declared order."""
+        return {f.name: f.dtype for f in self.fields}

@@ -1,0 +1,49 @@
+"""What a declaration means, as a short text: the same meaning, the same fingerprint."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import CodeType, FunctionType
+from typing import Any
+
+import polars as pl
+
+_WORDS = frozenset({"description", "owners"})
+
+
+def fingerprint(*declared: Any) -> str:
+    """Digest what declarations mean; their descriptions and owners do not count.
+
+    Examples
+    --------
+    >>> fingerprint(pl.col("a") + 1) == fingerprint(pl.col("a") + 1)
+    True
+    >>> fingerprint(pl.col("a") + 1) == fingerprint(pl.col("a") + 2)
+    False
+    """
+    return hashlib.sha256(repr([_meaning(d) for d in declared]).encode()).hexdigest()[:12]
+
+
+def _meaning(thing: Any) -> Any:
+    if isinstance(thing, pl.Expr):
+        return str(thing)
+    if isinstance(thing, FunctionType):
+        return _code(thing.__code__)
+    if is_dataclass(thing):
+        return [
+            type(thing).__name__,
+            *((f.name, _meaning(getattr(thing, f.name))) for f in fields(thing)
+              if f.name not in _WORDS),
+        ]
+    if isinstance(thing, Mapping):
+        return [(_meaning(k), _meaning(v)) for k, v in thing.items()]
+    if isinstance(thing, tuple | list):
+        return [_meaning(t) for t in thing]
+    return repr(thing)
+
+
+def _code(code: CodeType) -> Any:
+    constants = [
+        _code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts[1:]
+    ]
+    return [code.co_code.hex(), constants, code.co_names]

@@ -1,0 +1,148 @@
+"""Organize: facts and dimensions, modelled from observations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import polars as pl
+
+from flywheel_assets.declare.collect import Entity, Observation
+from flywheel_assets.declare.rules import (
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    RESERVED,
+    check_choice,
+    check_columns,
+    check_expression,
+    check_name,
+    check_owners,
+)
+from flywheel_assets.errors import DeclarationError
+
+CANCELS = "is_cancellation"
+RETRACTS = "retracts"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cancellation:
+    """What becomes of records that take back an earlier one.
+
+    Parameters
+    ----------
+    when : polars expression
+        True for a record that cancels.
+    becomes : {"negative_fact", "retraction"}
+        A negative fact is a row of its own whose ``measures`` are negative, so that sums come out
+        net. A retraction withdraws the newest earlier row with the same ``match`` columns and the
+        opposite measures, from the moment at which the retraction became known; one that finds
+        nothing to withdraw stays a negative fact.
+    measures : tuple of str
+        Columns that a cancellation makes negative.
+    match : tuple of str
+        For a retraction: the columns in which it equals what it withdraws.
+    """
+
+    when: pl.Expr
+    becomes: Literal["negative_fact", "retraction"]
+    measures: tuple[str, ...]
+    match: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fact:
+    """A deduplicated, typed table of one observation kind.
+
+    Parameters
+    ----------
+    derive : mapping of str to polars expression
+        Columns computed from those of the observation.
+    cancellation : Cancellation, optional
+
+    Raises
+    ------
+    DeclarationError
+        For an expression over a column that is not there.
+    """
+
+    name: str
+    observation: Observation
+    owners: Sequence[str]
+    description: str
+    derive: Mapping[str, pl.Expr] = field(default_factory=dict)
+    cancellation: Cancellation | None = None
+
+    def __post_init__(self) -> None:
+        what = f"fact {self.name!r}"
+        check_name(self.name, "a fact")
+        check_owners(self.owners, what)
+        object.__setattr__(self, "derive", MappingProxyType(dict(self.derive)))
+        valid = [*self.observation.schema, EVENT_TIME, KNOWN_AT, OBSERVATION_ID]
+        for name, expression in self.derive.items():
+            check_name(name, f"a derived column of {what}")
+            if name in RESERVED or name in self.observation.schema:
+                raise DeclarationError(
+                    expected=f"a derived column of {what} with a name of its own",
+                    found=f"{name!r}, which is there already",
+                    remedy="rename it",
+                )
+            check_expression(expression, valid, f"derived column {name!r} of {what}")
+        if self.cancellation:
+            rule = self.cancellation
+            check_choice(
+                rule.becomes, ("negative_fact", "retraction"), f"how {what} treats cancellations"
+            )
+            check_expression(rule.when, valid, f"the cancellation rule of {what}")
+            check_columns(rule.measures, self.observation.schema, f"measures of {what}")
+            check_columns(rule.match, self.observation.schema, f"match of {what}")
+            if rule.becomes == "retraction" and not (rule.match and rule.measures):
+                raise DeclarationError(
+                    expected=f"{what} to say which row a retraction withdraws",
+                    found="no match or no measures",
+                    remedy="add match=(...) and measures=(...) to the Cancellation",
+                )
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Column name -> Polars data type."""
+        base = {
+            OBSERVATION_ID: pl.String(),
+            EVENT_TIME: pl.Datetime("us", "UTC"),
+            KNOWN_AT: pl.Datetime("us", "UTC"),
+            **self.observation.schema,
+        }
+        extra = {CANCELS: pl.Boolean()} if self.cancellation else {}
+        if self.cancellation and self.cancellation.becomes == "retraction":
+            extra |= {RETRACTS: pl.String()}
+        derived = pl.LazyFrame(schema=base).select(**self.derive).collect_schema()
+        return {**base, **extra, **derived}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dimension:
+    """The history of an entity's attributes, slowly changing (type 2).
+
+    Parameters
+    ----------
+    attributes : tuple of str
+        Fields of the observation whose changes are kept.
+    full_dump : bool
+        Each day's observations are the whole of the source: what is gone from a day that has any
+        is closed, not deleted.
+    """
+
+    name: str
+    entity: Entity
+    observation: Observation
+    attributes: tuple[str, ...]
+    owners: Sequence[str]
+    description: str
+    full_dump: bool = False
+
+    def __post_init__(self) -> None:
+        what = f"dimension {self.name!r}"
+        check_name(self.name, "a dimension")
+        check_owners(self.owners, what)
+        check_columns(self.attributes, self.observation.schema, f"attributes of {what}")
+        check_columns(self.entity.keys, self.observation.schema, f"keys of {what}")

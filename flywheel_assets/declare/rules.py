@@ -1,0 +1,114 @@
+"""The rules that every declaration keeps: names, owners, durations, columns of an expression."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import polars as pl
+
+from flywheel_assets.errors import DeclarationError, nearest
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_TEAM = re.compile(r"^team:[A-Za-z0-9_.-]+$")
+_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+
+OBSERVATION_ID = "observation_id"
+EVENT_TIME = "event_time"
+KNOWN_AT = "known_at"
+PARTITION = "partition_date"
+AS_OF = "as_of"
+RESERVED = frozenset({OBSERVATION_ID, EVENT_TIME, KNOWN_AT, PARTITION, AS_OF})
+"""Column names that the flywheel itself writes."""
+
+FILE, LINE, PROBLEM, RAW, FILE_DAY = "_file", "_line", "_problem", "_raw", "_file_day"
+"""Where a raw record stood, what is structurally wrong with it, its text, the day of its file."""
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that Dagster, Delta or a file system would refuse."""
+    if not _NAME.match(name):
+        raise DeclarationError(
+            expected=f"{what} named by lower-case letters, digits and underscores, a letter first",
+            found=repr(name),
+            remedy="rename it, for example 'order_line'",
+        )
+
+
+def check_owners(owners: Sequence[str], what: str) -> None:
+    """Refuse a stage that nobody owns, and owners that the UI could not show."""
+    if isinstance(owners, str) or not owners:
+        raise DeclarationError(
+            expected=f"{what} with a list of one owner or more",
+            found=repr(owners),
+            remedy="add owners=['team:name'] or an email address",
+        )
+    for owner in owners:
+        if not (_TEAM.match(owner) or _EMAIL.match(owner)):
+            raise DeclarationError(
+                expected=f"an owner of {what} written 'team:name' or as an email address",
+                found=repr(owner),
+                remedy="correct it, for example 'team:growth'",
+            )
+
+
+def check_positive(value: timedelta, what: str) -> None:
+    """Refuse a duration of nothing or less."""
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise DeclarationError(
+            expected=f"{what} as a timedelta above zero",
+            found=repr(value),
+            remedy="write for example timedelta(days=30)",
+        )
+
+
+def check_whole_days(value: timedelta, what: str) -> None:
+    """Refuse a duration that does not fall on the edges of the daily partitions."""
+    check_positive(value, what)
+    if value % timedelta(days=1):
+        raise DeclarationError(
+            expected=f"{what} in whole days, since partitions are days",
+            found=str(value),
+            remedy="round it to days",
+        )
+
+
+def check_columns(found: Iterable[str], valid: Iterable[str], what: str) -> None:
+    """Refuse columns that are not there, and name what was probably meant."""
+    known = list(valid)
+    for column in found:
+        if column not in known:
+            raise DeclarationError(
+                expected=f"{what} to use columns that exist",
+                found=repr(column),
+                remedy=nearest(column, known),
+            )
+
+
+def check_expression(expression: pl.Expr, valid: Iterable[str], what: str) -> None:
+    """Refuse what is not a Polars expression over columns that exist."""
+    if not isinstance(expression, pl.Expr):
+        raise DeclarationError(
+            expected=f"{what} as a Polars expression",
+            found=repr(expression),
+            remedy="write it with pl.col(...)",
+        )
+    check_columns(expression.meta.root_names(), valid, what)
+
+
+def check_choice(value: str, valid: Sequence[str], what: str) -> None:
+    """Refuse a choice that is not one of the listed."""
+    if value not in valid:
+        raise DeclarationError(expected=what, found=repr(value), remedy=nearest(value, valid))
+
+
+def check_unique(names: Iterable[str], what: str) -> None:
+    """Refuse a name used twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DeclarationError(
+                expected=f"{what} with names of their own",
+                found=f"{name!r} twice",
+                remedy="rename one of them",
+            )
+        seen.add(name)

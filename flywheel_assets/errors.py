@@ -1,0 +1,77 @@
+"""Everything that flywheel_assets raises on purpose, as one tree.
+
+Each error says what was expected, what was found, and what to do::
+
+    FlywheelError
+    ├── DeclarationError         a declaration that cannot mean anything: raised at import
+    ├── SourceError              a source that cannot be read as declared
+    ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
+    ├── PublishedError           published history would come out different
+    ├── EmptyReplaceError        an empty result would delete rows where empty is not right
+    └── HomeError                a home folder that does not fit what is asked of it
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FlywheelError(Exception):
+    """The root of the tree; carries the three things that every message says.
+
+    Parameters
+    ----------
+    expected, found, remedy : str
+        Clauses without a full stop.
+
+    Examples
+    --------
+    >>> raise FlywheelError(expected="a day", found="'today'", remedy="write it as 2026-01-31")
+    Traceback (most recent call last):
+    flywheel_assets.errors.FlywheelError: expected a day; found 'today'; write it as 2026-01-31
+    """
+
+    def __init__(self, *, expected: str, found: str, remedy: str) -> None:
+        self.expected, self.found, self.remedy = expected, found, remedy
+        super().__init__(f"expected {expected}; found {found}; {remedy}")
+
+
+class DeclarationError(FlywheelError):
+    """A declaration that cannot mean anything."""
+
+
+class SourceError(FlywheelError):
+    """A source that cannot be read as declared."""
+
+
+class MissingPartitionError(FlywheelError):
+    """A stage asked for days that nobody has materialized yet."""
+
+
+class PublishedError(FlywheelError):
+    """What was published would come out different."""
+
+
+class EmptyReplaceError(FlywheelError):
+    """An empty result would delete rows where empty is not right."""
+
+
+class HomeError(FlywheelError):
+    """A home folder that does not fit what is asked of it."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Say which valid name was probably meant, and what is valid.
+
+    Examples
+    --------
+    >>> nearest("quantitty", ["quantity", "price"])
+    "did you mean 'quantity'? valid: price, quantity"
+    >>> nearest("x", [])
+    'none is declared'
+    """
+    known = sorted(valid)
+    if not known:
+        return "none is declared"
+    match = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {match[0]!r}? " if match else ""
+    return f"{hint}valid: {', '.join(known)}"

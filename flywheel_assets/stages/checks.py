@@ -1,0 +1,146 @@
+"""What must hold of each stage's rows; the blocking checks protect what is downstream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from flywheel_assets.declare.rules import AS_OF, KNOWN_AT, OBSERVATION_ID, PARTITION
+from flywheel_assets.stages.decisions import DECISION_ID
+from flywheel_assets.stages.training_set import LABEL
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one asset, and what came of it.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do, or what was found right.
+    """
+
+    name: str
+    passed: bool
+    message: str
+    warns: bool = False
+
+
+BLOCKING: dict[str, tuple[str, ...]] = {
+    "collect": ("contract", "unique_ids", "accounted_for", "known_on_its_day"),
+    "organize": ("unique_ids", "known_on_its_day"),
+    "dimension": ("known_on_its_day",),
+    "features": ("one_row_for_each_entity", "as_of_its_close"),
+    "training_set": ("unique_decisions", "labels"),
+    "decisions": ("unique_decisions", "score_range", "propensities"),
+}
+WARNING: dict[str, tuple[str, ...]] = {
+    "training_set": ("label_rate",),
+    "model": ("metric_range",),
+    "performance": ("accounted_for",),
+}
+
+
+def collect(
+    rows: pl.DataFrame, accounts: pl.DataFrame, required: Sequence[str], received: int
+) -> list[Check]:
+    """Check collected observations."""
+    missing = rows.select(pl.any_horizontal(pl.col(required).is_null()).sum()).item()
+    off = accounts.filter(
+        pl.col("received") != pl.col("collected") + pl.col("rejected") + pl.col("duplicates")
+    ).height
+    total = int(accounts["received"].sum())
+    return [
+        _count("contract", missing, "rows without a required value"),
+        _unique("unique_ids", rows, [OBSERVATION_ID]),
+        Check(
+            name="accounted_for",
+            passed=off == 0 and total == received,
+            message=f"{received} records read, {total} accounted for, {off} days that do not add "
+            "up: collected + rejected + duplicates",
+        ),
+        _known(rows),
+    ]
+
+
+def organize(rows: pl.DataFrame) -> list[Check]:
+    """Check a fact."""
+    return [_unique("unique_ids", rows, [OBSERVATION_ID]), _known(rows)]
+
+
+def dimension(rows: pl.DataFrame) -> list[Check]:
+    """Check a dimension."""
+    return [_known(rows)]
+
+
+def features(rows: pl.DataFrame, keys: Sequence[str]) -> list[Check]:
+    """Check a feature view."""
+    late = rows.filter(pl.col(AS_OF).dt.date() != pl.col(PARTITION) + pl.duration(days=1)).height
+    return [
+        _unique("one_row_for_each_entity", rows, [PARTITION, *keys]),
+        _count("as_of_its_close", late, "rows that are not as of the close of their day"),
+    ]
+
+
+def training_set(rows: pl.DataFrame) -> list[Check]:
+    """Check a training set."""
+    wrong = rows.filter(~pl.col(LABEL).is_in([0, 1]) | pl.col(LABEL).is_null()).height
+    rate = rows[LABEL].mean()
+    share = float(rate) if isinstance(rate, float) else None
+    return [
+        _unique("unique_decisions", rows, [DECISION_ID]),
+        _count("labels", wrong, "outcomes that are neither 0 nor 1"),
+        Check(
+            name="label_rate",
+            passed=share is None or 0 < share < 1,
+            message="no decision has matured yet" if share is None else f"{share:.1%} positive",
+            warns=True,
+        ),
+    ]
+
+
+def model(rows: pl.DataFrame) -> list[Check]:
+    """Check a training's figures."""
+    wrong = rows.filter(pl.col("value").is_not_null() & ~pl.col("value").is_between(0, 1)).height
+    return [_count("metric_range", wrong, "metrics outside 0 to 1", warns=True)]
+
+
+def decisions(rows: pl.DataFrame) -> list[Check]:
+    """Check decisions before they are published."""
+    score = pl.col("score")
+    broken = rows.filter(score.is_null() | ~score.is_finite()).height
+    modelled = pl.col("model_version").is_not_null()
+    outside = rows.filter(modelled & ~score.is_between(0, 1)).height
+    chance = pl.col("propensity")
+    improbable = rows.filter(chance.is_null() | (chance <= 0) | (chance > 1)).height
+    return [
+        _unique("unique_decisions", rows, [DECISION_ID]),
+        _count("score_range", broken + outside, "scores that are not numbers from 0 to 1"),
+        _count("propensities", improbable, "propensities outside (0, 1]"),
+    ]
+
+
+def performance(rows: pl.DataFrame, matured: int) -> list[Check]:
+    """Check that performance speaks of every matured decision."""
+    spoken = int(rows.filter(ranking="score")["n_decisions"].sum())
+    return [
+        Check(
+            name="accounted_for",
+            passed=spoken == matured,
+            message=f"{spoken} of {matured} matured decisions",
+            warns=True,
+        )
+    ]
+
+
+def _count(name: str, wrong: int, what: str, *, warns: bool = False) -> Check:
+    return Check(name=name, passed=wrong == 0, message=f"{wrong} {what}", warns=warns)
+
+
+def _unique(name: str, rows: pl.DataFrame, columns: Sequence[str]) -> Check:
+    return _count(name, rows.height - rows.select(columns).n_unique(), "rows that stand twice")
+
+
+def _known(rows: pl.DataFrame) -> Check:
+    late = rows.filter(pl.col(KNOWN_AT).dt.date() > pl.col(PARTITION)).height
+    return _count("known_on_its_day", late, "rows known only after their day had closed")

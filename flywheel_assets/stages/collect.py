@@ -1,0 +1,317 @@
+"""Collect: raw records against their contract; each becomes an observation, a reject or a duplicate."""
+
+from dataclasses import dataclass
+
+import polars as pl
+import polars_hash as plh
+
+from flywheel_assets.declare.collect import DailyFiles, Field, Observation, Source
+from flywheel_assets.declare.rules import (
+    EVENT_TIME,
+    FILE,
+    FILE_DAY,
+    KNOWN_AT,
+    LINE,
+    OBSERVATION_ID,
+    PARTITION,
+    PROBLEM,
+    RAW,
+)
+
+UTC_TIME = pl.Datetime("us", "UTC")
+REJECTED_SCHEMA: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "reason": pl.String(),
+    "file": pl.String(),
+    "line": pl.Int64(),
+    "record": pl.String(),
+}
+ACCOUNT_SCHEMA: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "received": pl.Int64(),
+    "collected": pl.Int64(),
+    "rejected": pl.Int64(),
+    "duplicates": pl.Int64(),
+}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What became of a batch of records; together, all of it.
+
+    ``accounts`` has one row a day: received = collected + rejected + duplicates.
+    """
+
+    observations: pl.DataFrame
+    rejected: pl.DataFrame
+    accounts: pl.DataFrame
+
+
+def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
+    """Give the columns of ``collect/<observation>``."""
+    system = {
+        PARTITION: pl.Date(),
+        OBSERVATION_ID: pl.String(),
+        EVENT_TIME: UTC_TIME,
+        KNOWN_AT: UTC_TIME,
+    }
+    return {**system, **observation.schema}
+
+
+def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
+    """Type raw records, date them, and say what is wrong with those that break the contract.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        The source's columns, and for each record where it stood (``_file``, ``_line``), the day of
+        its file where files are daily (``_file_day``), and what is structurally wrong with it.
+
+    Returns
+    -------
+    DataFrame
+        The observation's columns, ``reason`` (null for a sound record), ``partition_date`` (null
+        where nothing dates the record) and where it stood. Every record comes back, in order.
+    """
+    source = observation.source
+    record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
+    frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
+    typed = frame.with_columns(
+        *(_parse(raw, source.source_column(f.name), f.dtype, source).alias(f"={f.name}")
+          for f in observation.fields),
+        *_times(raw, source),
+    )
+    typed = typed.with_columns(_known(source))
+    reasons = pl.concat_list(
+        *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
+        *_time_reasons(observation),
+    ).list.drop_nulls().list.join("; ")
+    reason = pl.when(pl.col(PROBLEM).is_not_null()).then(pl.col(PROBLEM)).when(
+        reasons != ""
+    ).then(reasons)
+    partition = pl.col("=known_at").dt.date()
+    if isinstance(source, DailyFiles):
+        partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
+    return typed.select(
+        partition.alias(PARTITION),
+        _identity(observation).alias(OBSERVATION_ID),
+        pl.col("=event_time").alias(EVENT_TIME),
+        pl.col("=known_at").alias(KNOWN_AT),
+        *(pl.col(f"={f.name}").alias(f.name) for f in observation.fields),
+        reason.alias("reason"),
+        pl.col(FILE).alias("file"),
+        pl.col(LINE).alias("line"),
+        "record",
+    )
+
+
+def settle(checked: pl.DataFrame, known: pl.DataFrame, observation: Observation) -> Collected:
+    """Tell sound records from duplicates and conflicts, and account for all of them.
+
+    Parameters
+    ----------
+    checked : DataFrame
+        What `validate` gave, with a partition for each record, for a span of days no longer than
+        ``duplicates_within``.
+    known : DataFrame
+        Observations already collected within that time before, in the same columns.
+    """
+    horizon = observation.duplicates_within
+    columns = list(observation_schema(observation))
+    sound = (
+        checked.filter(pl.col("reason").is_null())
+        .sort(KNOWN_AT, "file", "line", maintain_order=True)
+        .with_row_index("_order")
+    )
+    before = known.select(columns).sort(PARTITION).unique(OBSERVATION_ID, keep="last")
+    earlier = sound.join(before, on=OBSERVATION_ID, how="left", suffix="_known").filter(
+        pl.col(f"{PARTITION}_known") >= pl.col(PARTITION) - horizon
+    )
+    new = sound.join(earlier, on="_order", how="anti").unique(
+        OBSERVATION_ID, keep="first", maintain_order=True
+    )
+    again = sound.join(new, on="_order", how="anti")
+    kept = pl.concat([before, new.select(columns)]).unique(OBSERVATION_ID, keep="last")
+    again = again.join(kept, on=OBSERVATION_ID, how="left", suffix="_known")
+    names = [*observation.schema, EVENT_TIME]
+    same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_known")) for n in names)
+    conflict = again.filter(~same).with_columns(
+        reason=pl.lit("observation_id: already collected with other content")
+    )
+    rejected = pl.concat(
+        [checked.filter(pl.col("reason").is_not_null()), conflict.select(checked.columns)]
+    ).select(*REJECTED_SCHEMA)
+    return Collected(
+        observations=new.select(columns).sort(KNOWN_AT, OBSERVATION_ID),
+        rejected=rejected.sort(PARTITION, "file", "line", "record"),
+        accounts=_accounts(checked, new, rejected),
+    )
+
+
+def _accounts(checked: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
+    def count(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+        return frame.group_by(PARTITION).agg(pl.len().cast(pl.Int64).alias(name))
+
+    return (
+        count(checked, "received")
+        .join(count(new, "collected"), on=PARTITION, how="left")
+        .join(count(rejected, "rejected"), on=PARTITION, how="left")
+        .with_columns(pl.col("collected", "rejected").fill_null(0))
+        .with_columns(duplicates=pl.col("received") - pl.col("collected") - pl.col("rejected"))
+        .select(*ACCOUNT_SCHEMA)
+        .sort(PARTITION)
+    )
+
+
+def _raw_columns(raw: pl.DataFrame) -> list[str]:
+    return [c for c in raw.columns if c not in {FILE, LINE, PROBLEM, RAW, FILE_DAY}]
+
+
+def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -> pl.Expr:
+    value = pl.col(column)
+    found = raw.schema[column]
+    if dtype.is_temporal():
+        return _parse_time(value, found, dtype, source)
+    if dtype.is_integer():
+        number = value.cast(pl.Float64, strict=False)
+        whole = pl.when((number == number.round()) & (number.abs() < 2**53)).then(number)
+        return pl.coalesce(
+            _cast_exact(value, found, dtype), whole.cast(dtype, strict=False)
+        )
+    if dtype == pl.Boolean and found == pl.String:
+        lower = value.str.to_lowercase()
+        return pl.when(lower.is_in(["true", "1"])).then(True).when(  # noqa: FBT003
+            lower.is_in(["false", "0"])
+        ).then(False)  # noqa: FBT003
+    return _cast_exact(value, found, dtype)
+
+
+def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Expr:
+    if found.is_float() and dtype.is_integer():
+        return pl.lit(None, dtype=dtype)
+    cast = value.cast(dtype, strict=False)
+    return cast.fill_nan(None) if dtype.is_float() else cast
+
+
+def _parse_time(
+    value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source
+) -> pl.Expr:
+    if found == pl.String:
+        text = value.str.to_datetime(
+            source.time_format, strict=False, time_unit="us", time_zone=None
+        ) if source.time_format else value.str.to_datetime(
+            strict=False, time_unit="us", format="%+"
+        ).dt.replace_time_zone(None)
+        if not source.time_format:
+            text = pl.coalesce(
+                value.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us"),
+                value.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us"),
+                value.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
+            )
+        value = text
+    elif isinstance(found, pl.Datetime) and found.time_zone is not None:
+        return value.dt.convert_time_zone("UTC").cast(UTC_TIME) if dtype != pl.Date else (
+            value.dt.convert_time_zone(source.time_zone).dt.date()
+        )
+    else:
+        value = value.cast(pl.Datetime("us"), strict=False)
+    if dtype == pl.Date:
+        return value.dt.date()
+    return value.dt.replace_time_zone(
+        source.time_zone, ambiguous="earliest", non_existent="null"
+    ).dt.convert_time_zone("UTC")
+
+
+def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
+    def time_of(column: str | None) -> pl.Expr:
+        if column is None:
+            return pl.lit(None, dtype=UTC_TIME)
+        return _parse(raw, column, UTC_TIME, source)
+
+    return [
+        time_of(source.event_time).alias("=event_time"),
+        time_of(source.known_at).alias("=known_at"),
+    ]
+
+
+def _known(source: Source) -> list[pl.Expr]:
+    known, event = pl.col("=known_at"), pl.col("=event_time")
+    if isinstance(source, DailyFiles):
+        arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        if source.event_time is None:
+            event = known if source.known_at else arrived
+        if source.known_at is None:
+            known = pl.max_horizontal(event + source.delay, arrived)
+        else:
+            known = pl.max_horizontal(known, arrived)
+    else:
+        if source.event_time is None:
+            event = known
+        if source.known_at is None:
+            known = event + source.delay
+    # Without its event_time an observation has no known_at either.
+    return [
+        event.alias("=event_time"),
+        pl.when(event.is_not_null()).then(known).alias("=known_at"),
+    ]
+
+
+def _field_reason(field: Field, column: str) -> pl.Expr:
+    value, raw = pl.col(f"={field.name}"), pl.col(column)
+    expected = pl.format(f"{field.name}: expected {field.dtype}, found {{}}", raw.cast(pl.String))
+    reason = pl.when(value.is_null() & raw.is_not_null()).then(expected)
+    if not field.nullable:
+        reason = reason.when(raw.is_null()).then(pl.lit(f"{field.name}: required, found nothing"))
+    found = raw.cast(pl.String)
+    if field.minimum is not None:
+        reason = reason.when(value < field.minimum).then(
+            pl.format(f"{field.name}: expected at least {field.minimum}, found {{}}", found)
+        )
+    if field.maximum is not None:
+        reason = reason.when(value > field.maximum).then(
+            pl.format(f"{field.name}: expected at most {field.maximum}, found {{}}", found)
+        )
+    if field.allowed is not None:
+        reason = reason.when(~value.is_in(list(field.allowed))).then(
+            pl.format(f"{field.name}: expected one of {list(field.allowed)}, found {{}}", found)
+        )
+    return reason.otherwise(pl.lit(None, dtype=pl.String))
+
+
+def _time_reasons(observation: Observation) -> list[pl.Expr]:
+    source, tolerance = observation.source, observation.clock_tolerance
+    event, known = pl.col("=event_time"), pl.col("=known_at")
+    nothing = pl.lit(None, dtype=pl.String)
+    reasons: list[pl.Expr] = []
+    for column, parsed in ((source.event_time, event), (source.known_at, known)):
+        if column is not None:
+            found = pl.col(column).cast(pl.String).fill_null("nothing")
+            reasons.append(
+                pl.when(parsed.is_null())
+                .then(pl.format(f"{column}: expected a time, found {{}}", found))
+                .otherwise(nothing)
+            )
+    future = event > known + tolerance
+    if isinstance(source, DailyFiles):
+        closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
+        closed = closed.dt.replace_time_zone(source.time_zone, non_existent="null")
+        future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
+        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
+        reasons.append(
+            pl.when(late & ~future)
+            .then(pl.lit("known_at: expected a time of the file's day, found a later one"))
+            .otherwise(nothing)
+        )
+    reasons.append(
+        pl.when(future)
+        .then(pl.format("event_time: expected a time that has been, found {}", event))
+        .otherwise(nothing)
+    )
+    return reasons
+
+
+def _identity(observation: Observation) -> pl.Expr:
+    names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
+    parts = [pl.col(f"={n}").cast(pl.String).fill_null("\x00") for n in names]
+    digest: pl.Expr = plh.concat_str(parts, separator="\x1f").chash.sha2_256()
+    return digest.str.head(32)

@@ -1,0 +1,166 @@
+"""Organize: observations become facts, and attribute changes become dimensions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from flywheel_assets.declare.organize import CANCELS, RETRACTS, Cancellation, Dimension, Fact
+from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION
+
+UTC_TIME = pl.Datetime("us", "UTC")
+VALID_FROM, CLOSED = "valid_from", "is_closed"
+
+
+def fact_schema(fact: Fact) -> dict[str, pl.DataType]:
+    """Give the columns of ``organize/fct_<name>``."""
+    return {PARTITION: pl.Date(), **fact.schema}
+
+
+def facts(observations: pl.DataFrame, earlier: pl.DataFrame, fact: Fact) -> pl.DataFrame:
+    """Model a range of days of observations as a fact.
+
+    Parameters
+    ----------
+    observations : DataFrame
+        As collected.
+    earlier : DataFrame
+        The fact's own rows of the days before, needed where cancellations are retractions.
+    """
+    rule = fact.cancellation
+    frame = observations.sort(KNOWN_AT, OBSERVATION_ID)
+    if rule is not None:
+        cancels = rule.when.fill_null(value=False)
+        frame = frame.with_columns(cancels.alias(CANCELS)).with_columns(
+            pl.when(CANCELS).then(-pl.col(m).abs()).otherwise(pl.col(m)).alias(m)
+            for m in rule.measures
+        )
+    schema = fact_schema(fact)
+    if rule is None or rule.becomes == "negative_fact":
+        return frame.with_columns(**fact.derive).select(*schema)
+    return _retract(frame, earlier, rule).with_columns(**fact.derive).select(*schema)
+
+
+def _retract(frame: pl.DataFrame, earlier: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
+    """Pair each cancellation with the newest earlier row that it withdraws, a day at a time."""
+    keys = [*rule.match, *rule.measures]
+    columns = [OBSERVATION_ID, EVENT_TIME, CANCELS, RETRACTS, *keys]
+    done = earlier.select(columns)
+    days = []
+    for day in frame.partition_by(PARTITION, maintain_order=True):
+        open_rows = pl.concat(
+            [done, day.with_columns(pl.lit(None, dtype=pl.String).alias(RETRACTS)).select(columns)]
+        ).filter(~pl.col(CANCELS))
+        taken = done.select(pl.col(RETRACTS).drop_nulls().alias(OBSERVATION_ID))
+        targets = (
+            open_rows.join(taken, on=OBSERVATION_ID, how="anti")
+            .sort(EVENT_TIME, OBSERVATION_ID)
+            .select(pl.col(OBSERVATION_ID).alias(RETRACTS), EVENT_TIME, *keys)
+        )
+        pairs = (
+            day.filter(CANCELS)
+            .with_columns(-pl.col(m) for m in rule.measures)
+            .sort(EVENT_TIME, OBSERVATION_ID)
+            .join_asof(targets, on=EVENT_TIME, by=keys, check_sortedness=False)
+            .drop_nulls(RETRACTS)
+            .unique(RETRACTS, keep="first", maintain_order=True)
+            .select(OBSERVATION_ID, RETRACTS)
+        )
+        paired = day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left")
+        days.append(paired)
+        done = pl.concat([done, paired.select(columns)])
+    return pl.concat(days) if days else frame.with_columns(
+        pl.lit(None, dtype=pl.String).alias(RETRACTS)
+    )
+
+
+def dimension_schema(dimension: Dimension) -> dict[str, pl.DataType]:
+    """Give the columns of ``organize/dim_<name>``: one row for each change."""
+    source = dimension.observation.schema
+    return {
+        PARTITION: pl.Date(),
+        **{k: source[k] for k in dimension.entity.keys},
+        **{a: source[a] for a in dimension.attributes},
+        VALID_FROM: UTC_TIME,
+        KNOWN_AT: UTC_TIME,
+        CLOSED: pl.Boolean(),
+    }
+
+
+def changes(
+    observations: pl.DataFrame, earlier: pl.DataFrame, dimension: Dimension
+) -> pl.DataFrame:
+    """Keep what changed: the rows whose attributes differ from the entity's last known ones.
+
+    Parameters
+    ----------
+    observations : DataFrame
+        As collected, for a range of days.
+    earlier : DataFrame
+        The dimension's rows of all days before.
+    """
+    schema = dimension_schema(dimension)
+    news = (
+        observations.sort(EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
+        .with_columns(
+            pl.col(EVENT_TIME).alias(VALID_FROM), pl.lit(value=False).alias(CLOSED)
+        )
+        .select(*schema)
+        .unique([PARTITION, *dimension.entity.keys, VALID_FROM], keep="last", maintain_order=True)
+    )
+    keys = list(dimension.entity.keys)
+    if dimension.full_dump:
+        news = pl.concat([news, _gone(news, earlier, keys)])
+    known = pl.concat(
+        [
+            _latest(earlier, keys).with_columns(_new=pl.lit(value=False)),
+            news.with_columns(_new=pl.lit(value=True)),
+        ]
+    ).sort(*keys, PARTITION, VALID_FROM, KNOWN_AT, maintain_order=True)
+    before = [pl.col(a).shift(1).over(keys) for a in (*dimension.attributes, CLOSED)]
+    same = pl.all_horizontal(
+        pl.col(a).eq_missing(b)
+        for a, b in zip((*dimension.attributes, CLOSED), before, strict=True)
+    )
+    in_order = pl.col(VALID_FROM) >= pl.col(VALID_FROM).cum_max().shift(1).over(keys)
+    first = pl.int_range(pl.len()).over(keys) == 0
+    return known.filter(pl.col("_new") & (first | ~(same & in_order))).select(*schema)
+
+
+def _latest(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    ordered = rows.sort(VALID_FROM, KNOWN_AT)
+    return ordered.unique(list(keys), keep="last", maintain_order=True)
+
+
+def _gone(news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Close what a dump no longer has, at the first moment of the day of that dump."""
+    seen = pl.concat([_latest(earlier, keys), news])
+    closed = []
+    dumps = news[PARTITION].unique().sort()
+    for day in dumps:
+        present = news.filter(pl.col(PARTITION) == day)
+        at = present[VALID_FROM].min()
+        before = _latest(seen.filter(pl.col(PARTITION) < day), keys)
+        closed.append(
+            before.join(present, on=list(keys), how="anti").with_columns(
+                pl.lit(day).alias(PARTITION),
+                pl.lit(at).cast(UTC_TIME).alias(VALID_FROM),
+                pl.lit(present[KNOWN_AT].max()).cast(UTC_TIME).alias(KNOWN_AT),
+                pl.lit(value=True).alias(CLOSED),
+            )
+        )
+    return pl.concat(closed) if closed else news.clear()
+
+
+def as_of(dimension: pl.DataFrame, at: datetime, keys: Sequence[str]) -> pl.DataFrame:
+    """Give each entity's attributes at a moment, as known at that moment.
+
+    Parameters
+    ----------
+    dimension : DataFrame
+        Rows of ``organize/dim_<name>``.
+    at : datetime
+        UTC.
+    """
+    seen = dimension.filter((pl.col(VALID_FROM) < at) & (pl.col(KNOWN_AT) < at))
+    return _latest(seen, keys).filter(~pl.col(CLOSED))

@@ -1,0 +1,108 @@
+"""Performance: what the decisions that matured were worth, beside simpler rankings."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.stages.decisions import DECIDED_AT
+from flywheel_assets.stages.model import measure
+from flywheel_assets.stages.training_set import LABEL, REWARD
+
+SCORE = "score"
+PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "ranking": pl.String(),
+    "n_decisions": pl.Int64(),
+    "outcome_rate": pl.Float64(),
+    "roc_auc": pl.Float64(),
+    "precision_at_capacity": pl.Float64(),
+    "acted": pl.Int64(),
+    "acted_outcome_rate": pl.Float64(),
+    "held_outcome_rate": pl.Float64(),
+    "explored_outcome_rate": pl.Float64(),
+    "reward": pl.Float64(),
+    "model_version": pl.Int64(),
+}
+
+
+def performance(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    """Measure each matured day, for the score and for each baseline ranking.
+
+    Parameters
+    ----------
+    matured : DataFrame
+        Rows of ``<flywheel>/training_set``.
+
+    Returns
+    -------
+    DataFrame
+        One row for each day and ranking. ``roc_auc`` is null where a day has one outcome only.
+    """
+    rows = [
+        row
+        for day in matured.sort(PARTITION).partition_by(PARTITION, maintain_order=True)
+        for row in _day(day, flywheel)
+    ]
+    return pl.DataFrame(rows, schema=PERFORMANCE_SCHEMA, orient="row")
+
+
+def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    """Measure the days of a range together.
+
+    Returns
+    -------
+    DataFrame
+        ``ranking``, ``n_decisions``, ``roc_auc`` over all rows at once, and
+        ``precision_at_capacity``: the outcome rate of each day's best, averaged over all of them.
+    """
+    capacity = flywheel.policy.capacity
+    found = []
+    for name, values in _rankings(matured, flywheel):
+        ranked = matured.select(PARTITION, "decision_id", LABEL, values.alias("value"))
+        best = ranked.sort(PARTITION, "value", "decision_id", descending=[False, True, False])
+        top = best.group_by(PARTITION).head(capacity) if capacity else best
+        found.append(
+            {
+                "ranking": name,
+                "n_decisions": matured.height,
+                "roc_auc": _auc(ranked),
+                "precision_at_capacity": top[LABEL].mean(),
+            }
+        )
+    return pl.DataFrame(found)
+
+
+def _rankings(rows: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[str, pl.Series]]:
+    frame = rows.with_columns(pl.col(DECIDED_AT).alias(AS_OF))
+    yield SCORE, rows[SCORE]
+    for name, expression in flywheel.policy.baselines.items():
+        yield name, frame.select(expression.cast(pl.Float64).alias(name)).to_series()
+
+
+def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
+    acted = day.filter(pl.col("action") == flywheel.policy.action)
+    held = day.filter(pl.col("action") != flywheel.policy.action)
+    figures = pooled(day, flywheel)
+    for row in figures.iter_rows(named=True):
+        yield (
+            day[PARTITION][0],
+            row["ranking"],
+            day.height,
+            day[LABEL].mean(),
+            row["roc_auc"],
+            row["precision_at_capacity"],
+            acted.height,
+            acted[LABEL].mean(),
+            held[LABEL].mean(),
+            acted.filter("explored")[LABEL].mean(),
+            acted[REWARD].sum(),
+            day["model_version"][0] if row["ranking"] == SCORE else None,
+        )
+
+
+def _auc(ranked: pl.DataFrame) -> float | None:
+    if ranked[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
+        return None
+    return measure("roc_auc", ranked[LABEL].to_numpy(), ranked["value"].to_numpy())

@@ -1,0 +1,1 @@
+"""Where things are kept: the home folder, Delta tables, sources, MLflow models."""

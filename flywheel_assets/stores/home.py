@@ -1,0 +1,148 @@
+"""The home: one folder that holds the lakehouse, MLflow's and Dagster's state, and its settings."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+from flywheel_assets.errors import HomeError
+
+DAGSTER_YAML = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_monitoring: {enabled: true}
+concurrency:
+  runs: {max_concurrent_runs: 2}
+  pools: {default_limit: 1}
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a home was opened for.
+
+    Parameters
+    ----------
+    start : date
+        The first partition. What was known before it is collected into it.
+    end : date, optional
+        The last partition of a replay of history; partitions go on daily without it.
+    sources : dict
+        Observation name -> path that stands in for the declared one.
+    demo : bool
+        Whether the simulated shop writes the source; its schedules are off until switched on.
+    """
+
+    start: date
+    end: date | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything is.
+
+    Examples
+    --------
+    >>> Home(Path("/data")).lakehouse.as_posix()
+    '/data/lakehouse'
+    """
+
+    root: Path
+
+    @property
+    def lakehouse(self) -> Path:
+        """The folder of Delta tables, one for each asset key."""
+        return self.root / "lakehouse"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's instance: what DAGSTER_HOME names."""
+        return self.root / "dagster"
+
+    @property
+    def _file(self) -> Path:
+        return self.root / "home.json"
+
+    def settings(self) -> Settings | None:
+        """Read the settings; None for a home that nothing has run in."""
+        if not self._file.exists():
+            return None
+        found = json.loads(self._file.read_text())
+        end = found["end"]
+        return Settings(
+            start=date.fromisoformat(found["start"]),
+            end=date.fromisoformat(end) if end else None,
+            sources=found["sources"],
+            demo=found["demo"],
+        )
+
+    def save(self, settings: Settings) -> None:
+        """Write the settings and prepare the folders, in one step for whoever reads them."""
+        self.dagster.mkdir(parents=True, exist_ok=True)
+        self.lakehouse.mkdir(exist_ok=True)
+        self.mlflow.mkdir(exist_ok=True)
+        configuration = self.dagster / "dagster.yaml"
+        if not configuration.exists():
+            configuration.write_text(DAGSTER_YAML)
+        content = json.dumps(asdict(settings), indent=2, default=date.isoformat)
+        written = self._file.with_suffix(".tmp")
+        written.write_text(content)
+        written.replace(self._file)
+
+    def source_path(self, observation: str, declared: str) -> Path:
+        """Say where an observation's source is: the settings' word, else the declaration's."""
+        settings = self.settings()
+        path = Path(settings.sources.get(observation, declared) if settings else declared)
+        return path if path.is_absolute() else self.root / path
+
+    def extend(
+        self, first: date, last: date, sources: dict[str, str], *, ongoing: bool, demo: bool
+    ) -> Settings:
+        """Open the home for a range of days, or widen what it was opened for.
+
+        Raises
+        ------
+        HomeError
+            For days before the home's first, or a source other than the one it was opened with.
+        """
+        old = self.settings()
+        if old is None:
+            end = None if ongoing else last
+            new = Settings(start=first, end=end, sources=sources, demo=demo)
+        else:
+            self._check(old, first, sources)
+            end = None if ongoing or old.end is None else max(old.end, last)
+            new = Settings(
+                start=old.start, end=end, sources=old.sources | sources, demo=old.demo
+            )
+        if new != old:
+            self.save(new)
+        return new
+
+    def _check(self, old: Settings, first: date, sources: dict[str, str]) -> None:
+        if first < old.start:
+            raise HomeError(
+                expected=f"days from {old.start} on, with which {self.root} was started",
+                found=str(first),
+                remedy="run later days, or set FLYWHEEL_HOME to an empty folder",
+            )
+        for name, path in sources.items():
+            if old.sources.get(name, path) != path:
+                raise HomeError(
+                    expected=f"the source that {self.root} was started with, {old.sources[name]}",
+                    found=path,
+                    remedy="leave --source out, or set FLYWHEEL_HOME to an empty folder",
+                )
+
+
+def current_home() -> Home:
+    """Find the home: ``FLYWHEEL_HOME``, else ``data`` below the working directory."""
+    return Home(Path(os.environ.get("FLYWHEEL_HOME", "data")).resolve())

@@ -1,0 +1,161 @@
+"""Models: tracked and registered in MLflow, loaded through skops from types that we trust."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flywheel_assets.errors import HomeError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Scorer = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+FINGERPRINT, PARTITION_TAG, DIGEST = "flywheel.fingerprint", "flywheel.partition", "flywheel.sha256"
+_LOADED: dict[tuple[str, str, int], Any] = {}
+
+
+@dataclass(frozen=True)
+class Models:
+    """The registry of one home: a SQLite database and a folder of artifacts.
+
+    Parameters
+    ----------
+    root : Path
+        Absolute.
+    """
+
+    root: Path
+
+    @property
+    def uri(self) -> str:
+        """What MLflow's own tools take as tracking and registry address."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def client(self) -> "MlflowClient":
+        """Open the registry, creating its database once."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        import mlflow
+        from mlflow import MlflowClient
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        return MlflowClient(self.uri, self.uri)
+
+    def register(  # noqa: PLR0913  each is one fact about the model
+        self,
+        name: str,
+        estimator: Any,
+        *,
+        experiment: str,
+        day: str,
+        fingerprint: str,
+        metrics: Mapping[str, float],
+        params: Mapping[str, Any],
+        trusted: tuple[str, ...],
+    ) -> int:
+        """Track a training and register its model; the same training again is the same version.
+
+        Returns
+        -------
+        int
+            The version.
+        """
+        client = self.client()
+        found = self.find(name, day, fingerprint)
+        if found is not None:
+            return found
+        import mlflow.sklearn
+        import sklearn
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        with mlflow.start_run(
+            experiment_id=self._experiment(client, experiment), run_name=f"{name} {day}"
+        ):
+            mlflow.log_params({k: str(v) for k, v in params.items()})
+            mlflow.log_metrics(dict(metrics))
+            mlflow.set_tags({PARTITION_TAG: day, FINGERPRINT: fingerprint})
+            info = mlflow.sklearn.log_model(
+                estimator,
+                name="model",
+                serialization_format="skops",
+                skops_trusted_types=list(trusted),
+                pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+                registered_model_name=name,
+            )
+        version = int(info.registered_model_version)
+        digest = hashlib.sha256(self._file(client, name, version).read_bytes()).hexdigest()
+        for key, value in ((DIGEST, digest), (PARTITION_TAG, day), (FINGERPRINT, fingerprint)):
+            client.set_model_version_tag(name, str(version), key, value)
+        return version
+
+    def find(self, name: str, day: str, fingerprint: str) -> int | None:
+        """Give the version that this training of this day made before, if any."""
+        versions = self.client().search_model_versions(f"name = '{name}'")
+        same = [
+            int(v.version)
+            for v in versions
+            if (v.tags.get(PARTITION_TAG), v.tags.get(FINGERPRINT)) == (day, fingerprint)
+        ]
+        return min(same, default=None)
+
+    def scorer(self, name: str, version: int, trusted: tuple[str, ...]) -> Scorer:
+        """Load a version: (n_rows, n_features) -> the probability of the outcome, (n_rows,).
+
+        Raises
+        ------
+        HomeError
+            When the saved file is not the one that was registered.
+        """
+        key = (self.uri, name, version)
+        if key not in _LOADED:
+            client = self.client()
+            file = self._file(client, name, version)
+            registered = client.get_model_version(name, str(version)).tags.get(DIGEST)
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+            if found != registered:
+                raise HomeError(
+                    expected=f"{name} version {version} with sha256 {registered}",
+                    found=found,
+                    remedy=f"restore {file} from a backup, or train again",
+                )
+            import skops.io
+
+            _LOADED[key] = skops.io.load(file, trusted=list(trusted))
+        return as_scorer(_LOADED[key])
+
+    def crown(self, name: str, version: int) -> None:
+        """Let the registry's alias follow the promotions ledger."""
+        self.client().set_registered_model_alias(name, "champion", str(version))
+
+    def _experiment(self, client: "MlflowClient", name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (self.root / "artifacts" / name).as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+
+    def _file(self, client: "MlflowClient", name: str, version: int) -> Path:
+        from urllib.parse import urlparse
+
+        uri = client.get_model_version_download_uri(name, str(version))
+        return Path(urlparse(uri).path) / "model.skops"
+
+
+def as_scorer(estimator: Any) -> Scorer:
+    """Give an estimator's probability of the positive outcome, or its prediction if it has none."""
+
+    def score(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if hasattr(estimator, "predict_proba"):
+            return np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
+        return np.asarray(estimator.predict(features), dtype=np.float64)
+
+    return score

@@ -1,0 +1,122 @@
+"""Reading a declared source: which files a range of days needs, and their records as they are."""
+
+import glob
+import math
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, Source
+from flywheel_assets.declare.rules import FILE_DAY
+from flywheel_assets.errors import SourceError
+from flywheel_assets.stores.raw import read_csv, read_delta, read_parquet
+
+DAY = timedelta(days=1)
+
+
+def read_source(
+    observation: Observation, path: Path, first: date, last: date, *, start: date
+) -> pl.DataFrame | None:
+    """Read the raw records from which the partitions of a range are made.
+
+    Parameters
+    ----------
+    path : Path
+        Where the source is.
+    first, last : date
+        Partitions, both included.
+    start : date
+        The home's first partition, into which everything known before it goes.
+
+    Returns
+    -------
+    DataFrame or None
+        The source's columns as they are, and where each record stood. It may hold records of
+        other days. None where there is no file at all.
+
+    Raises
+    ------
+    SourceError
+        For a folder or file that is not there or cannot be read as declared.
+    """
+    source = observation.source
+    columns = _needed(observation)
+    if isinstance(source, DailyFiles):
+        frames = [
+            _read_file(file, columns, source).with_columns(pl.lit(day).alias(FILE_DAY))
+            for day, file in _daily_files(source, path, first, last, start)
+        ]
+    elif isinstance(source, DeltaSource):
+        frames = [read_delta(path, columns).collect()]
+    else:
+        files = sorted(Path(f) for f in glob.glob(str(path)))  # noqa: PTH207  path may be absolute
+        if not files:
+            raise SourceError(
+                expected=f"a file for observation {observation.name!r}",
+                found=f"nothing at {path}",
+                remedy="correct path= in its source",
+            )
+        frames = [_read_file(file, columns, source) for file in files]
+    return pl.concat(frames) if frames else None
+
+
+def _needed(observation: Observation) -> list[str]:
+    source = observation.source
+    times = [c for c in (source.event_time, source.known_at) if c is not None]
+    return list(dict.fromkeys([*map(source.source_column, observation.schema), *times]))
+
+
+def _read_file(file: Path, columns: list[str], source: Source) -> pl.DataFrame:
+    if file.suffix == ".parquet":
+        return read_parquet(file, columns)
+    return read_csv(
+        file,
+        columns,
+        separator=source.separator,
+        encoding=source.encoding,
+        final_newline=source.final_newline,
+    )
+
+
+def _daily_files(
+    source: DailyFiles, folder: Path, first: date, last: date, start: date
+) -> Iterator[tuple[date, Path]]:
+    if not folder.is_dir():
+        raise SourceError(
+            expected=f"a folder of files named {source.pattern}",
+            found=f"no folder at {folder}",
+            remedy="correct path= in the source, or name it with --source",
+        )
+    # A file's records are known on its day, on the next where its time zone is behind UTC, and
+    # later by the declared delay.
+    oldest = first - DAY - math.ceil(source.delay / DAY) * DAY
+    for day, file in _listing(source, folder):
+        if (first <= start and day < start) or oldest <= day <= last:
+            yield day, file
+    if source.every_day:
+        for i in range((last - first).days + 1):
+            file = folder / source.pattern.format(day=first + i * DAY)
+            if not file.exists():
+                raise SourceError(
+                    expected=f"a file for every day, {file.name} among them",
+                    found=f"none in {folder}",
+                    remedy="wait for it, or declare every_day=False",
+                )
+
+
+def _listing(source: DailyFiles, folder: Path) -> list[tuple[date, Path]]:
+    prefix, suffix = source.pattern.split("{day}")
+    found = []
+    for file in sorted(folder.glob(source.pattern.format(day="????-??-??"))):
+        try:
+            day = date.fromisoformat(file.name.removeprefix(prefix).removesuffix(suffix))
+        except ValueError:
+            raise SourceError(
+                expected=f"files named {source.pattern}",
+                found=file.name,
+                remedy="rename it, or move it out of the folder",
+            ) from None
+        found.append((day, file))
+    return found
