@@ -1,6 +1,5 @@
 """Turning the wheel over a range of days, as runs recorded in the home's Dagster instance."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -80,8 +79,6 @@ class Turner:
     def __init__(self, home: Home, flywheels: Sequence[Flywheel]) -> None:
         os.environ["DAGSTER_HOME"] = str(home.dagster)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
-        for name in ("dagster", "dagster.builtin"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         self.home = home
         self.instance = dg.DagsterInstance.get()
         self.clock = Clock()
@@ -123,6 +120,7 @@ class Turner:
             instance=self.instance,
             partition_key=run.first.isoformat() if alone else None,
             tags=None if alone else tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         self.clock.runs += 1

@@ -41,6 +41,7 @@ class Models:
     def client(self) -> "MlflowClient":
         """Open the registry, creating its database once."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         logging.getLogger("alembic").setLevel(logging.WARNING)
         import mlflow
         from mlflow import MlflowClient
@@ -76,10 +77,9 @@ class Models:
         import mlflow.sklearn
         import sklearn
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         with mlflow.start_run(
             experiment_id=self._experiment(client, experiment), run_name=f"{name} {day}"
-        ):
+        ) as run:
             mlflow.log_params({k: str(v) for k, v in params.items()})
             mlflow.log_metrics(dict(metrics))
             mlflow.set_tags({PARTITION_TAG: day, FINGERPRINT: fingerprint})
@@ -89,9 +89,8 @@ class Models:
                 serialization_format="skops",
                 skops_trusted_types=list(trusted),
                 pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
-                registered_model_name=name,
             )
-        version = int(info.registered_model_version)
+        version = self._version(client, name, info.model_uri, run.info.run_id)
         digest = hashlib.sha256(self._file(client, name, version).read_bytes()).hexdigest()
         for key, value in ((DIGEST, digest), (PARTITION_TAG, day), (FINGERPRINT, fingerprint)):
             client.set_model_version_tag(name, str(version), key, value)
@@ -135,6 +134,15 @@ class Models:
     def crown(self, name: str, version: int) -> None:
         """Let the registry's alias follow the promotions ledger."""
         self.client().set_registered_model_alias(name, "champion", str(version))
+
+    def _version(self, client: "MlflowClient", name: str, source: str, run_id: str) -> int:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.get_registered_model(name)
+        except MlflowException:
+            client.create_registered_model(name)
+        return int(client.create_model_version(name, source, run_id).version)
 
     def _experiment(self, client: "MlflowClient", name: str) -> str:
         found = client.get_experiment_by_name(name)

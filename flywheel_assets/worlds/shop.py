@@ -17,35 +17,28 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Customers = Ints | Sequence[int]
 
 EFFECT_DAYS = 7  # a contact works on the day itself and fades to nothing in this many days
 FATIGUE_KEPT = 0.9  # the share of fatigue that is left a day later
 FATIGUE_STEP = 0.25  # the share of the way to full fatigue (1) that one contact goes
-MIN_LINES, MAX_LINES = 2, 8  # lines of an order
+MIN_LINES, MAX_LINES = 2, 8  # lines of an order; each is another thing
 RETURN_SHARE, RETURN_DAYS = 0.02, 14  # lines sent back, at most this many days after the order
 GUEST_SHARE = 0.05  # orders without a CustomerID
 DUPLICATE_SHARE = 0.01  # lines written twice
 FIRST_CUSTOMER, FIRST_INVOICE = 12_346, 536_365
 COUNTRIES = np.array(["United Kingdom"] * 36 + ["Germany", "France", "EIRE", "Spain"])
-THINGS = {"T-LIGHT HOLDER": 2.55, "LUNCH BAG": 1.65, "CAKE STAND": 10.95, "TEA TOWEL": 2.95} | {
-    "WALL CLOCK": 7.95,
-    "JUMBO BAG": 1.95,
-    "BUNTING": 4.95,
-    "GIFT WRAP": 0.42,
-}  # pounds per piece; as many as MAX_LINES
-STYLES = {"WHITE HEART": 1.0, "RED RETROSPOT": 1.2, "VINTAGE ROSE": 1.1, "IVORY LACE": 0.9} | {
-    "BLUE POLKADOT": 1.05
-}  # factor on the price
+STYLES = ["WHITE HEART", "RED RETROSPOT", "VINTAGE ROSE", "IVORY LACE", "BLUE POLKADOT"]
+THINGS = ["CANDLE", "LUNCH BAG", "CAKE STAND", "TEA TOWEL", "CLOCK", "JUMBO BAG", "BUNTING", "WRAP"]
+FACTORS, BASE_PRICES = (1.0, 1.2, 1.1, 0.9, 1.05), (2.55, 1.65, 10.95, 2.95, 7.95, 1.95, 4.95, 0.42)
+PRICES: Floats = np.outer(FACTORS, BASE_PRICES).ravel().round(2)  # pounds per piece
 CATALOGUE = pl.DataFrame(
     {
-        "StockCode": [str(20_725 + 37 * i) for i in range(len(STYLES) * len(THINGS))],
+        "StockCode": (20_725 + 37 * np.arange(PRICES.size)).astype(str),
         "Description": [f"{style} {thing}" for style in STYLES for thing in THINGS],
-        "UnitPrice": [round(f * p, 2) for f in STYLES.values() for p in THINGS.values()],
+        "UnitPrice": PRICES,
     }
 )
-PRICES: Floats = CATALOGUE["UnitPrice"].to_numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +85,14 @@ class Shop:
     Customers leave with the hazard :math:`h_i = p_i \lambda_i` per day, :math:`p_i` beta
     distributed: the drop-out of BG/NBD on average, but independent of contacts.
 
-    Parameters
+    Attributes
     ----------
-    config : ShopConfig
+    revenue : float
+        Pounds, net of returns, from `start` on; without guests and duplicated lines.
+    orders : int
+        From `start` on, without guests.
+    ids : array of int
+        All customers, also those who have not joined yet.
 
     Examples
     --------
@@ -110,13 +108,9 @@ class Shop:
     """
 
     def __init__(self, config: ShopConfig) -> None:
-        self.config, n = config, config.n_customers
-        self.revenue = 0.0
-        """Pounds, net of returns, from `start` on; without guests and duplicated lines."""
-        self.orders = 0
-        """Orders from `start` on, without guests."""
+        self.config, n, days = config, config.n_customers, config.history.days
         self.ids: Ints = FIRST_CUSTOMER + np.arange(n)
-        days = config.history.days
+        self.revenue, self.orders = 0.0, 0
         self._opening = config.start - config.history
         self._t = 0  # days since opening
 
@@ -137,12 +131,13 @@ class Shop:
         lines = (MIN_LINES + MAX_LINES) / 2.0
         self._value: Floats = lines * (1.0 - RETURN_SHARE) * (pieces * PRICES).mean(axis=1)
 
-        self._left: Bools = np.zeros(n, dtype=bool)
+        self._left: NDArray[np.bool_] = np.zeros(n, dtype=bool)
         self._ordered: Floats = np.full(n, -np.inf)  # time of the last order, days since opening
         self._contacted: Ints = np.full(n, -EFFECT_DAYS)
         self._effect: Floats = np.zeros(n)
         self._fatigue: Floats = np.zeros(n)
-        self._returns: Ints = np.empty((5, 0), dtype=np.int64)  # as _Lines, and the day due
+        # lines to come back, as rows: customer, product, pieces (negative), known, day due
+        self._returns: Ints = np.empty((5, 0), dtype=np.int64)
         self._history = [self._advance(np.zeros(n, dtype=bool)) for _ in range(days)]
         self.revenue, self.orders = 0.0, 0
 
@@ -152,43 +147,33 @@ class Shop:
             yield self._opening + timedelta(days=number), lines
 
     def day(self, day: date, contacted: Customers) -> pl.DataFrame:
-        """Let one day happen.
+        """Let the next day happen, `start` at first, and return its order lines by invoice.
 
         Parameters
         ----------
         day : date
-            The day after the last one, `start` at first.
         contacted : array of int
-            The customers contacted at the start of that day; the order does not matter.
-
-        Returns
-        -------
-        pl.DataFrame
-            The order lines of the day, by invoice: prices in pounds per piece.
+            The customers contacted at the start of that day, in any order.
 
         Raises
         ------
         ValueError
             If it is another day's turn, or somebody contacted does not exist.
         """
-        expected = self._opening + timedelta(days=self._t)
-        if day != expected:
+        if day != (expected := self._opening + timedelta(days=self._t)):
             raise ValueError(f"the next day is {expected}, not {day}")
-        chosen = np.isin(self.ids, contacted)
-        strangers = np.setdiff1d(contacted, self.ids)
-        if strangers.size:
+        if (strangers := np.setdiff1d(contacted, self.ids)).size:
             raise ValueError(f"no such customers: {strangers[:5].tolist()}")
-        return self._advance(chosen)
+        return self._advance(np.isin(self.ids, contacted))
 
     def recent(self, capacity: int) -> Ints:
         """Return the customers who ordered last: what a shop without a model can do."""
         return self._top(self._ordered, capacity)
 
     def likeliest(self, capacity: int) -> Ints:
-        r"""Return the customers likeliest to order within 30 days if nobody is contacted.
+        r"""Return those with the highest true probability of an order within 30 days.
 
-        The true probability, :math:`\frac{\lambda}{\lambda+h}(1 - \exp(-30 (\lambda+h)))`: what
-        a perfect propensity model does.
+        Without contacts it is :math:`\frac{\lambda}{\lambda+h}(1 - \exp(-30 (\lambda+h)))`.
         """
         total = self._rate + self._hazard
         return self._top(self._rate / total * -np.expm1(-30.0 * total) * ~self._left, capacity)
@@ -197,9 +182,8 @@ class Shop:
         r"""Return the customers whose true gain from a contact on the next day is largest.
 
         The gain, in pounds, is the value of an order times
-        :math:`\sum_{k=0}^{6} \exp(-h k) (q_k - p_k)`, with the probabilities of an order
-        :math:`k` days later with the contact (:math:`q`) and without it (:math:`p`). Nobody
-        is chosen whose gain is not positive.
+        :math:`\sum_{k=0}^{6} \exp(-h k) (q_k - p_k)`, with the probabilities of an order :math:`k`
+        days later with the contact (:math:`q`) and without it (:math:`p`). It must be positive.
         """
         later = np.arange(EFFECT_DAYS)[:, None]
         gain = _order_probability(self._rate, self._effect_now(), later)
@@ -220,7 +204,7 @@ class Shop:
         effect += 0.08 * np.sin(year + self._phase)
         return effect - 0.12 * self._fatigue - 0.36 * np.exp((self._ordered - self._t) / 4.0)
 
-    def _advance(self, chosen: Bools) -> pl.DataFrame:
+    def _advance(self, chosen: NDArray[np.bool_]) -> pl.DataFrame:
         """Simulate the next day and return its lines."""
         n, t = self.config.n_customers, self._t
         today = self._opening + timedelta(days=t)
@@ -239,9 +223,8 @@ class Shop:
         self._left |= active & (leave < -np.expm1(-self._hazard))
         self._ordered = np.where(buys, t + clock, self._ordered)
 
-        slots = np.arange(MAX_LINES)
         count = MIN_LINES + (size * (MAX_LINES - MIN_LINES + 1)).astype(np.int64)
-        who, slot = np.nonzero(buys[:, None] & (slots < count[:, None]))
+        who, slot = np.nonzero(buys[:, None] & (np.arange(MAX_LINES) < count[:, None]))
         thing = (slot + (shelf[who] * MAX_LINES).astype(np.int64)) % MAX_LINES  # once per order
         what = (style[who, slot] * len(STYLES)).astype(np.int64) * MAX_LINES + thing
         quantity = 1.0 + np.floor(-self._pieces[who, what] * np.log1p(-amount[who, slot]))
@@ -261,11 +244,8 @@ class Shop:
         return self._frame(today, np.repeat(lines, copies, axis=1), clock)
 
     def _frame(self, today: date, lines: Ints, clock: Floats) -> pl.DataFrame:
-        """Return lines (customer, product, quantity, known) in the columns of Online Retail.
-
-        Invoices are numbered by the times of all customers, also of those who did not order, so
-        that one customer's order does not renumber another's.
-        """
+        """Return lines (customer, product, quantity, known) in the columns of Online Retail."""
+        # invoice numbers count everybody, so that one customer's order does not renumber another's
         rank = np.argsort(np.argsort(clock, kind="stable"), kind="stable")
         lines = lines[:, np.argsort(rank[lines[0]], kind="stable")]
         who, what, quantity, known = lines
@@ -294,45 +274,21 @@ def _generator(seed: int, key: int) -> np.random.Generator:
 
 def _order_probability(rate: Floats, effect: Floats, since: Ints) -> Floats:
     """Return the probability of an order on a day, `since` days after a contact."""
-    faded: Floats = effect * np.maximum(0.0, 1.0 - since / EFFECT_DAYS)
-    probability: Floats = -np.expm1(-rate * np.exp(faded))
-    return probability
+    faded = effect * np.maximum(0.0, 1.0 - since / EFFECT_DAYS)
+    return np.asarray(-np.expm1(-rate * np.exp(faded)))
 
 
 def write_day(folder: Path, day: date, lines: pl.DataFrame) -> Path:
-    """Write a day's lines as ``{day}.csv``: there as a whole or not at all, same lines same bytes.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
+    """Write a day's lines as ``{day}.csv``, whole or not at all; the same lines, the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{day}.csv"
     part = folder / f".{day}.{os.getpid()}.part"
     lines.write_csv(part, datetime_format="%Y-%m-%d %H:%M:%S", line_terminator="\n")
-    return part.replace(path)
+    return part.replace(folder / f"{day}.csv")
 
 
 def simulate(config: ShopConfig, days: int, choose: Callable[[Shop, date], Customers]) -> Shop:
-    """Run one policy for some days, without files.
-
-    Parameters
-    ----------
-    config : ShopConfig
-    days : int
-    choose : callable
-        Returns the customers to contact at the start of a day.
-
-    Examples
-    --------
-    >>> config = ShopConfig(start=date(2011, 1, 31), n_customers=500)
-    >>> nobody = simulate(config, 30, lambda shop, day: [])
-    >>> simulate(config, 30, lambda shop, day: shop.best(30)).revenue > nobody.revenue
-    True
-    """
+    """Run one policy, without files: `choose` returns whom to contact at the start of a day."""
     shop = Shop(config)
-    for number in range(days):
-        day = config.start + timedelta(days=number)
+    for day in (config.start + timedelta(days=number) for number in range(days)):
         shop.day(day, choose(shop, day))
     return shop

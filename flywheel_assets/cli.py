@@ -1,0 +1,288 @@
+"""The command line: turn a flywheel, look at it, measure it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import FlywheelError, HomeError, nearest
+from flywheel_assets.stores.home import Home, current_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flywheel_assets.dagster_assets.turn import Clock, Run, Turner
+    from flywheel_assets.worlds.shop import Shop
+
+app = typer.Typer(help="Turn flywheels: decide, collect, organize, learn.", no_args_is_help=True)
+console = Console()
+DEMO_DAYS = timedelta(days=60)
+DAY = timedelta(days=1)
+
+Name = Annotated[str, typer.Argument(help="The flywheel.")]
+From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")]
+To = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")]
+SourceDir = Annotated[
+    Path | None, typer.Option(help="Where the daily files are, instead of the declared place.")
+]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message, without a traceback."""
+    try:
+        app()
+    except FlywheelError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    first: From, last: To, name: Name = "repurchase", source: SourceDir = None
+) -> None:
+    """Turn a flywheel over a range of days; run again, it goes on where it was."""
+    flywheel = _find(name)
+    home = current_home()
+    if _simulated(home, flywheel, source):
+        _closed_loop(home, flywheel, first.date(), last.date())
+    else:
+        _replay(home, flywheel, first.date(), last.date(), source)
+
+
+@app.command()
+def demo() -> None:
+    """Turn repurchase for 60 days with a simulated shop that reacts to its decisions."""
+    home = current_home()
+    settings = home.settings()
+    first = settings.start if settings else _today() - DEMO_DAYS
+    _closed_loop(home, _find("repurchase"), first, first + DEMO_DAYS - DAY)
+
+
+@app.command()
+def performance(first: From, last: To, name: Name = "repurchase") -> None:
+    """Measure decisions whose outcome has matured: those decided from the first to the last day."""
+    from flywheel_assets.stages.performance import pooled
+    from flywheel_assets.stages.training_set import training_schema
+    from flywheel_assets.stores.tables import Tables
+
+    flywheel = _find(name)
+    wait = flywheel.outcome.matures_after
+    table = Tables(current_home().lakehouse).read(
+        f"{name}/training_set",
+        training_schema(flywheel),
+        first.date() + wait,
+        last.date() + wait,
+    )
+    matured = table.collect()
+    if matured.is_empty():
+        raise HomeError(
+            expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
+            found="none",
+            remedy=f"run to {last.date() + wait} first: outcomes take {wait.days} days to mature",
+        )
+    shown = Table("ranking", "decisions", "ROC AUC", "precision at capacity")
+    for row in pooled(matured, flywheel).iter_rows(named=True):
+        auc = "-" if row["roc_auc"] is None else f"{row['roc_auc']:.4f}"
+        precision = f"{row['precision_at_capacity']:.4f}"
+        shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
+    console.print(shown)
+
+
+@app.command()
+def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
+    """Open Dagster's and MLflow's pages on the home, on this machine only."""
+    from flywheel_assets.stores.models import Models
+
+    home = current_home()
+    if home.settings() is None:
+        raise HomeError(
+            expected=f"a home at {home.root}", found="none", remedy="run `make run` first"
+        )
+    models = Models(home.mlflow)
+    models.client()
+    environment = os.environ | {
+        "DAGSTER_HOME": str(home.dagster),
+        "FLYWHEEL_HOME": str(home.root),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    workspace = ["-w", "workspace.yaml"] if Path("workspace.yaml").exists() else [
+        "-m", "flywheel_assets.definitions",
+    ]
+    commands = (
+        [_tool("dagster"), "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)],
+        [_tool("mlflow"), "server", "--backend-store-uri", models.uri,
+         "--host", "127.0.0.1", "--port", str(mlflow_port)],
+    )
+    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+    console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
+    servers = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603
+    try:
+        for server in servers:
+            server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for server in servers:
+            server.send_signal(signal.SIGINT)
+        for server in servers:
+            server.wait()
+
+
+def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Path | None) -> None:
+    from flywheel_assets.dagster_assets.turn import Turner, replay
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    observation = flywheel.features.fact.observation.name
+    sources = {observation: str(source.resolve())} if source else {}
+    _check_range(first, last)
+    ongoing = last >= _today() - DAY
+    home.extend(first, last, sources, ongoing=ongoing, demo=False)
+    turner = Turner(home, FLYWHEELS)
+    runs = list(replay(flywheel, first, last))
+    with _progress(sum(_weight(r) for r in runs)) as step:
+        turner.turn(runs, step)
+    _summary(turner, flywheel, last)
+
+
+def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> None:
+    from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
+    from flywheel_assets.dagster_assets.turn import Run, Turner
+    from flywheel_assets.dagster_assets.selection import whole
+    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.worlds.shop import ShopConfig
+
+    _check_range(first, last)
+    settings = home.extend(first, last, {}, ongoing=True, demo=True)
+    shop = prepare(home, flywheel, ShopConfig(start=settings.start))
+    turner = Turner(home, FLYWHEELS)
+    total = _weight(Run(tuple(whole(flywheel)), first, last))
+    with _progress(total) as step:
+        turn_with(shop, turner, flywheel, first, last, step)
+    _summary(turner, flywheel, last)
+    _reward(shop, flywheel, last)
+
+
+def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
+    settings = home.settings()
+    if settings is not None:
+        return settings.demo and source is None
+    observation = flywheel.features.fact.observation
+    declared = home.source_path(observation.name, observation.source.path)
+    return source is None and flywheel.name == "repurchase" and not declared.exists()
+
+
+def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
+    from flywheel_assets.dagster_assets.closed_loop import row_counts
+    from flywheel_assets.dagster_assets.model import champion_as_of
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.stages.model import MODEL_SCHEMA
+
+    build = build_for(turner.home)
+    table = Table("table", "rows")
+    for key, rows in row_counts(turner.home, flywheel).items():
+        table.add_row(key, f"{rows:,}")
+    console.print(table)
+    version = champion_as_of(build, flywheel, last)
+    if version is None:
+        console.print("Champion: none yet; the bootstrap rule decides.")
+    else:
+        trained = build.tables.read(f"{flywheel.name}/model", MODEL_SCHEMA).collect()
+        row = trained.filter(version=version).row(0, named=True)
+        console.print(
+            f"Champion: {flywheel.model.name} version {version}, "
+            f"{row['metric']} {row['value']:.4f} on {row['n_holdout']:,} newer decisions."
+        )
+    _time(turner.clock)
+    console.print(f"Tables: {turner.home.lakehouse}", soft_wrap=True)
+    console.print("Look at it: make ui")
+
+
+def _time(clock: "Clock") -> None:
+    console.print(
+        f"{clock.runs} runs in {clock.wall:.0f} s ({clock.skipped} were done before); "
+        f"orchestration took {clock.orchestration:.0%} of it."
+    )
+
+
+def _reward(shop: "Shop", flywheel: Flywheel, last: date) -> None:
+    from flywheel_assets.dagster_assets.closed_loop import compare
+
+    earned = compare(shop, flywheel, last)
+    gain = earned.oracle - earned.bootstrap
+    share = f", {(earned.flywheel - earned.bootstrap) / gain:.0%} of the way" if gain > 0 else ""
+    console.print(
+        f"Revenue: flywheel £{earned.flywheel:,.0f}; bootstrap rule £{earned.bootstrap:,.0f}; "
+        f"oracle £{earned.oracle:,.0f}{share}; no contacts £{earned.nobody:,.0f}."
+    )
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[Callable[[Run], None]]":
+    """Show a bar on a terminal, and a line for each run elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not console.is_terminal:
+        yield lambda run: console.print(f"{run.first} to {run.last}: {_what(run)}")
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("asset days"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    with bar:
+        task = bar.add_task("turning", total=total)
+        yield lambda run: bar.update(
+            task, advance=_weight(run), description=f"{run.last} {_what(run)}"
+        )
+
+
+def _what(run: "Run") -> str:
+    return run.assets[0] if len(run.assets) == 1 else f"{run.assets[0]} to {run.assets[-1]}"
+
+
+def _weight(run: "Run") -> int:
+    return len(run.assets) * ((run.last - run.first).days + 1)
+
+
+def _check_range(first: date, last: date) -> None:
+    if last < first or last >= _today():
+        raise HomeError(
+            expected="a first day, and a last day not before it that has closed",
+            found=f"{first} to {last}, and today is {_today()} (UTC)",
+            remedy="correct --from and --to",
+        )
+
+
+def _find(name: str) -> Flywheel:
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    for flywheel in FLYWHEELS:
+        if flywheel.name == name:
+            return flywheel
+    names: Sequence[str] = [f.name for f in FLYWHEELS]
+    raise HomeError(expected="a declared flywheel", found=name, remedy=nearest(name, names))
+
+
+def _tool(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+if __name__ == "__main__":
+    main()

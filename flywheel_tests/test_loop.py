@@ -1,0 +1,200 @@
+"""The whole loop, on real Delta tables, a real MLflow store and a real Dagster instance."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
+from flywheel_assets.dagster_assets.selection import whole
+from flywheel_assets.dagster_assets.turn import Run, Turner, day_by_day
+from flywheel_assets.errors import FlywheelError
+from flywheel_assets.flywheels import FLYWHEELS
+from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.stores.home import Home
+from flywheel_assets.worlds.shop import ShopConfig
+from flywheel_tests.conftest import FIRST, LAST, contents, shared_data, spin
+
+DAY = timedelta(days=1)
+
+
+def test_every_line_is_accounted_for(spun: Turner, orders: Path) -> None:
+    """Lines in the files = collected + rejected + duplicates, with nothing left over."""
+    tables = contents(spun.home.root)
+    lines = sum(len(f.read_text().splitlines()) - 1 for f in orders.glob("*.csv"))
+    accounts = tables["collect/order_line_accounts"]
+    collected = tables["collect/order_line"].height
+    rejected = tables["collect/order_line_rejected"].height
+    assert lines == accounts["received"].sum()
+    assert lines == collected + rejected + accounts["duplicates"].sum()
+    assert rejected > 0
+    assert accounts["duplicates"].sum() > 0
+
+
+def test_the_loop_closes(spun: Turner) -> None:
+    """Decisions mature into training rows, a model is promoted, and it scores later decisions."""
+    tables = contents(spun.home.root)
+    assert tables["repurchase/training_set"].height > 0
+    promoted = tables["repurchase/promotions"]
+    assert promoted.height > 0
+    first = promoted["partition_date"].min()
+    decided = tables["repurchase/decisions"]
+    before = decided.filter(pl.col("partition_date") < first)
+    after = decided.filter(pl.col("partition_date") >= first)
+    assert before["model_version"].null_count() == before.height
+    assert after["model_version"].null_count() == 0
+    contacted = decided.group_by("partition_date").agg((pl.col("action") == "contact").sum())
+    assert (contacted["action"] <= 200).all()
+
+
+def test_day_by_day_gives_the_same_tables_as_a_replay(
+    spun: Turner, orders: Path, tmp_path: Path
+) -> None:
+    """A turn a day and runs over ranges end in equal tables."""
+    last = FIRST + 8 * DAY
+    home = Home(tmp_path)
+    home.extend(FIRST, last, {"order_line": str(orders)}, ongoing=False, demo=False)
+    turner = Turner(home, FLYWHEELS)
+    turner.turn(list(day_by_day(repurchase, FIRST, last)), lambda _: None)
+    ours = contents(tmp_path)
+    for name, theirs in contents(spun.home.root).items():
+        if name in ours:
+            expected = theirs.filter(pl.col("partition_date") <= last)
+            assert ours[name].equals(expected), name
+
+
+def test_rematerializing_changes_nothing(spun: Turner) -> None:
+    """Ten random (asset, partition) pairs, in random order, leave every table as it was."""
+    before = contents(spun.home.root)
+    chance = random.Random(0)  # noqa: S311  a repeatable choice, no secret
+    days = (LAST - FIRST).days
+    for _ in range(10):
+        key = chance.choice(whole(repurchase))
+        day = FIRST + chance.randint(0, days) * DAY
+        keys = (key, f"{key}_rejected") if key == "collect/order_line" else (key,)
+        if key.endswith("_rejected"):
+            keys = (key.removesuffix("_rejected"), key)
+        spun._execute(Run(keys, day, day))
+    after = contents(spun.home.root)
+    assert before.keys() == after.keys()
+    for name, frame in before.items():
+        assert frame.equals(after[name]), name
+
+
+def test_a_day_done_is_skipped(spun: Turner) -> None:
+    """Turning over days that are done starts no run."""
+    runs = spun.clock.runs
+    spun.turn([Run(tuple(whole(repurchase)), FIRST, LAST)], lambda _: None)
+    assert spun.clock.runs == runs
+
+
+def test_what_is_known_later_moves_nothing_earlier(orders: Path, tmp_path: Path) -> None:
+    """An order known only after T, and one that happened after T, leave all of T as it was."""
+    last = FIRST + 6 * DAY
+    copied = tmp_path / "orders"
+    copied.mkdir()
+    for file in orders.glob("*.csv"):
+        (copied / file.name).write_bytes(file.read_bytes())
+    later = copied / f"{last}.csv"
+    customer = later.read_text().splitlines()[1].split(",")[-2]
+    late = f"999991,1,LATE,1,{last - 3 * DAY} 10:00:00,9.99,{customer},United Kingdom\n"
+    after = f"999992,1,AFTER,1,{last} 10:00:00,9.99,{customer},United Kingdom\n"
+    later.write_text(later.read_text() + late + after)
+    spin(tmp_path / "one", orders, last)
+    spin(tmp_path / "two", copied, last)
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    for name, frame in one.items():
+        kept = pl.col("partition_date") < last
+        assert frame.filter(kept).equals(two[name].filter(kept)), name
+    features = two["features/customer_orders"]
+    assert not features.equals(one["features/customer_orders"])
+
+
+def test_published_decisions_are_history(orders: Path, tmp_path: Path) -> None:
+    """Deciding a published day differently is refused, with the difference shown."""
+    turner = spin(tmp_path / "home", orders, FIRST + DAY)
+    tables = tmp_path / "home" / "lakehouse" / "repurchase" / "decisions"
+    frame = pl.read_delta(str(tables)).with_columns(pl.col("score") + 1)
+    frame.write_delta(str(tables), mode="overwrite")
+    with pytest.raises(FlywheelError, match="decide_again"):
+        turner._execute(Run(("repurchase/decisions",), FIRST, FIRST))
+
+
+def test_a_missing_day_is_named(orders: Path, tmp_path: Path) -> None:
+    """A stage whose input was never materialized says which days, and how to make them."""
+    home = Home(tmp_path)
+    home.extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
+    turner = Turner(home, FLYWHEELS)
+    with pytest.raises(FlywheelError, match="flywheel run --from 2026-01-05"):
+        turner._execute(Run(("organize/fct_order_line",), FIRST, FIRST))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_and_started_again(orders: Path, tmp_path: Path, seed: int) -> None:
+    """SIGKILL at random moments: readable tables, and in the end those of an undisturbed run."""
+    last = FIRST + 15 * DAY
+    chance = random.Random(seed)  # noqa: S311  a repeatable choice, no secret
+    spin(tmp_path / "calm", orders, last)
+    root = tmp_path / "killed"
+    Home(root).extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
+    command = [sys.executable, "-m", "flywheel_assets.cli", "run"]
+    command += ["--from", str(FIRST), "--to", str(last)]
+    environment = os.environ | {"FLYWHEEL_HOME": str(root)}
+    for _ in range(2):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(3, 8))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        contents(root)
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    calm, killed = contents(tmp_path / "calm"), contents(root)
+    assert calm.keys() == killed.keys()
+    for name, frame in calm.items():
+        assert frame.equals(killed[name]), name
+
+
+def test_the_shop_reacts_and_lives_its_days_again(tmp_path: Path) -> None:
+    """A shop stopped half way and opened again comes to the same orders and decisions."""
+    config = ShopConfig(start=FIRST, n_customers=300, history=timedelta(days=20))
+    roots = [tmp_path / "one", tmp_path / "two"]
+    for root, stops in zip(roots, ([4], [2, 4]), strict=True):
+        home = Home(root)
+        home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
+        for stop in stops:
+            shop = prepare(home, repurchase, config)
+            turner = Turner(home, FLYWHEELS)
+            turn_with(shop, turner, repurchase, FIRST, FIRST + stop * DAY, lambda _: None)
+    one, two = (contents(root) for root in roots)
+    assert all(frame.equals(two[name]) for name, frame in one.items())
+
+
+def test_real_orders_are_accounted_for(tmp_path: Path) -> None:
+    """Every one of the 541,909 lines of the real orders is collected, rejected or a duplicate."""
+    archive = shared_data() / "online_retail" / "by-day.tar.gz"
+    if not archive.exists():
+        pytest.skip(f"the real orders are not at {archive}")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    first, last = date(2010, 12, 1), date(2011, 12, 9)
+    home = Home(tmp_path / "home")
+    sources = {"order_line": str(tmp_path / "by-day")}
+    home.extend(first, last, sources, ongoing=False, demo=False)
+    turner = Turner(home, FLYWHEELS)
+    keys = ("collect/order_line", "collect/order_line_rejected", "organize/fct_order_line")
+    turner.turn([Run(keys, first, last)], lambda _: None)
+    tables = contents(home.root)
+    rejected = tables["collect/order_line_rejected"]
+    duplicates = tables["collect/order_line_accounts"]["duplicates"].sum()
+    facts = tables["organize/fct_order_line"]
+    assert facts.height + rejected.height + duplicates == 541_909
+    assert rejected.height == 135_080
+    assert rejected["reason"].unique().to_list() == ["customer_id: required, found nothing"]
+    assert (facts.filter("is_cancellation")["quantity"] < 0).all()
