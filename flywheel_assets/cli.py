@@ -47,9 +47,7 @@ def main() -> None:
 
 
 @app.command()
-def run(
-    first: From, last: To, name: Name = "repurchase", source: SourceDir = None
-) -> None:
+def run(first: From, last: To, name: Name = "repurchase", source: SourceDir = None) -> None:
     """Turn a flywheel over a range of days; run again, it goes on where it was."""
     flywheel = _find(name)
     home = current_home()
@@ -115,13 +113,28 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         "FLYWHEEL_HOME": str(home.root),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    workspace = ["-w", "workspace.yaml"] if Path("workspace.yaml").exists() else [
-        "-m", "flywheel_assets.definitions",
-    ]
+    workspace = (
+        ["-w", "workspace.yaml"]
+        if Path("workspace.yaml").exists()
+        else [
+            "-m",
+            "flywheel_assets.definitions",
+        ]
+    )
     commands = (
         [_tool("dagster"), "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)],
-        [_tool("mlflow"), "server", "--backend-store-uri", models.uri,
-         "--host", "127.0.0.1", "--port", str(mlflow_port)],
+        [
+            _tool("mlflow"),
+            "server",
+            "--backend-store-uri",
+            models.uri,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(mlflow_port),
+            "--workers",
+            "1",
+        ],
     )
     console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
     console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
@@ -156,8 +169,8 @@ def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Pat
 
 def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> None:
     from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
-    from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.dagster_assets.selection import whole
+    from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.flywheels import FLYWHEELS
     from flywheel_assets.worlds.shop import ShopConfig
 
@@ -167,7 +180,7 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> Non
     turner = Turner(home, FLYWHEELS)
     total = _weight(Run(tuple(whole(flywheel)), first, last))
     with _progress(total) as step:
-        turn_with(shop, turner, flywheel, first, last, step)
+        turn_with(shop, turner, flywheel, first, last, progress=step)
     _summary(turner, flywheel, last)
     _reward(shop, flywheel, last)
 
@@ -182,9 +195,9 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
 
 
 def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
+    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.closed_loop import row_counts
     from flywheel_assets.dagster_assets.model import champion_as_of
-    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.stages.model import MODEL_SCHEMA
 
     build = build_for(turner.home)
@@ -229,7 +242,13 @@ def _reward(shop: "Shop", flywheel: Flywheel, last: date) -> None:
 @contextmanager
 def _progress(total: int) -> "Iterator[Callable[[Run], None]]":
     """Show a bar on a terminal, and a line for each run elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     if not console.is_terminal:
         yield lambda run: console.print(f"{run.first} to {run.last}: {_what(run)}")

@@ -169,9 +169,9 @@ def test_the_shop_reacts_and_lives_its_days_again(tmp_path: Path) -> None:
         home = Home(root)
         home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
         for stop in stops:
-            shop = prepare(home, repurchase, config)
+            shop, last = prepare(home, repurchase, config), FIRST + stop * DAY
             turner = Turner(home, FLYWHEELS)
-            turn_with(shop, turner, repurchase, FIRST, FIRST + stop * DAY, lambda _: None)
+            turn_with(shop, turner, repurchase, FIRST, last, progress=lambda _: None)
     one, two = (contents(root) for root in roots)
     assert all(frame.equals(two[name]) for name, frame in one.items())
 
@@ -196,5 +196,5 @@ def test_real_orders_are_accounted_for(tmp_path: Path) -> None:
     facts = tables["organize/fct_order_line"]
     assert facts.height + rejected.height + duplicates == 541_909
     assert rejected.height == 135_080
-    assert rejected["reason"].unique().to_list() == ["customer_id: required, found nothing"]
+    assert rejected["reason"].str.contains("customer_id: required, found nothing").all()
     assert (facts.filter("is_cancellation")["quantity"] < 0).all()

@@ -37,12 +37,13 @@ def prepare(home: Home, flywheel: Flywheel, config: ShopConfig) -> Shop:
     return shop
 
 
-def turn_with(
+def turn_with(  # noqa: PLR0913  two players, a game, its length
     shop: Shop,
     turner: Turner,
     flywheel: Flywheel,
     first: date,
     last: date,
+    *,
     progress: Callable[[Run], None],
 ) -> Clock:
     """Let shop and flywheel take turns, a day at a time.
@@ -82,7 +83,7 @@ def compare(shop: Shop, flywheel: Flywheel, last: date) -> Earned:
         flywheel=shop.revenue,
         bootstrap=earned(lambda s: s.recent(capacity)),
         oracle=earned(lambda s: s.best(capacity)),
-        nobody=earned(lambda s: nobody),
+        nobody=earned(lambda _: nobody),
     )
 
 

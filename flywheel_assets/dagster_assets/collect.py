@@ -50,7 +50,7 @@ def reported(observation: Observation) -> dg.AssetSpec:
     """Stand for what the product reports, above collect."""
     return dg.AssetSpec(
         ["product", observation.name],
-        group_name="product",
+        group_name="product_reports",
         owners=list(observation.owners),
         description=f"What the product reports of {observation.name}: {observation.description}",
         kinds={"csv"} if isinstance(observation.source, DailyFiles) else {"file"},
@@ -67,7 +67,6 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         "version": fingerprint(observation),
         "deps": [before(f"product/{observation.name}")],
     }
-    columns = {f.name: f.description for f in observation.fields}
 
     @dg.multi_asset(
         name=f"collect_{observation.name}",
@@ -76,7 +75,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
                 key,
                 description=observation.description,
                 schema=observation_schema(observation),
-                columns=columns,
+                columns=observation.descriptions,
                 **common,
             ),
             build.spec(
@@ -108,9 +107,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
             grouped = result.rejected.group_by("reason").len().sort("len", descending=True)
             reasons.update(dict(grouped.head(20).iter_rows()))
             required = [f.name for f in observation.fields if not f.nullable]
-            found.append(
-                checks.collect(result.observations, result.accounts, required, received)
-            )
+            found.append(checks.collect(result.observations, result.accounts, required, received))
         yield report(context, build, key, totals, worst(found), **sums)
         table = "| records | reason |\n|---|---|\n" + "\n".join(
             f"| {n} | {reason} |" for reason, n in reasons.most_common(20)

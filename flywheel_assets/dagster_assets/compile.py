@@ -61,7 +61,7 @@ def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definit
 def _published(flywheels: Sequence[Flywheel]) -> dg.AssetSpec:
     return dg.AssetSpec(
         ["product", "decision"],
-        group_name="product",
+        group_name="product_reports",
         owners=sorted({owner for f in flywheels for owner in f.owners}),
         description="The decisions that the product acted on, as it reports them a day later.",
     )

@@ -1,8 +1,8 @@
 """<flywheel>/decisions, and the product that reads them."""
 
 from collections import Counter
-from datetime import date
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -45,7 +45,7 @@ def shown(flywheel: Flywheel) -> dg.AssetSpec:
     """Stand for what the product does with decisions, below them."""
     return dg.AssetSpec(
         ["product", flywheel.name],
-        deps=[["" + flywheel.name, "decisions"]],
+        deps=[[flywheel.name, "decisions"]],
         group_name="product",
         owners=list(flywheel.owners),
         description=f"What the product does with it. {flywheel.description}",
@@ -66,7 +66,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 owners=flywheel.policy.owners,
                 description=flywheel.policy.description,
                 schema=schema,
-                columns={},
+                columns=view.fact.descriptions,
                 version=fingerprint(flywheel.policy, flywheel.model.features),
                 deps=[before(source), before(f"{flywheel.name}/model")],
             )

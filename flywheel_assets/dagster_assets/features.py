@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from datetime import date, timedelta
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -43,7 +43,7 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
                 owners=view.owners,
                 description=view.description,
                 schema=schema,
-                columns=view.descriptions,
+                columns={**view.fact.descriptions, **view.descriptions},
                 version=fingerprint(view),
                 deps=[
                     before(fact, reach),

@@ -1,8 +1,8 @@
 """<flywheel>/model and the promotions ledger."""
 
 import hashlib
-from datetime import date
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -81,7 +81,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 oldest, newest = window(model, day)
                 build.require(context, source, oldest, newest)
                 row = _train(build, flywheel, day)
-                context.log.info(f"{day}: {row['verdict']}")
+                context.log.info("%s: %s", day, row["verdict"])
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         _promote(build, flywheel, frame)

@@ -1,8 +1,8 @@
 """organize/fct_<name> and organize/dim_<name>."""
 
 from collections import Counter
-from datetime import date
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -43,7 +43,7 @@ def organize_fact(build: Build, fact: Fact) -> dg.AssetsDefinition:
                 owners=fact.owners,
                 description=fact.description,
                 schema=schema,
-                columns={f.name: f.description for f in fact.observation.fields},
+                columns=fact.descriptions,
                 version=fingerprint(fact),
                 deps=[before(source)],
             )
@@ -85,7 +85,7 @@ def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinitio
                 owners=dimension.owners,
                 description=dimension.description,
                 schema=schema,
-                columns={f.name: f.description for f in dimension.observation.fields},
+                columns=dimension.observation.descriptions,
                 version=fingerprint(dimension),
                 deps=[before(source)],
             )

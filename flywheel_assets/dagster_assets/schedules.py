@@ -11,9 +11,8 @@ from flywheel_assets.declare.flywheel import Catalog, Flywheel
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.model import trains_on
 
-def schedules(
-    build: Build, things: Catalog
-) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
+
+def schedules(build: Build, things: Catalog) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
     """Give each flywheel its job and its two schedules."""
     jobs, ticks = [], []
     for flywheel in things.flywheels:

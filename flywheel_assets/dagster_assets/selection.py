@@ -20,7 +20,8 @@ def upstream(flywheel: Flywheel) -> list[str]:
 def downstream(flywheel: Flywheel) -> list[str]:
     """Name what learns and decides: training set, model, decisions and performance."""
     return [
-        f"{flywheel.name}/{stage}" for stage in ("training_set", "model", "decisions", "performance")
+        f"{flywheel.name}/{stage}"
+        for stage in ("training_set", "model", "decisions", "performance")
     ]
 
 

@@ -1,8 +1,8 @@
 """<flywheel>/training_set."""
 
 from collections import Counter
-from datetime import date
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -45,7 +45,7 @@ def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 owners=outcome.owners,
                 description=f"Decisions whose outcome has matured. {outcome.description}",
                 schema=schema,
-                columns=view.descriptions,
+                columns={**view.fact.descriptions, **view.descriptions},
                 version=fingerprint(outcome, view),
                 deps=[
                     before("organize/fct_decision", matures - DAY, matures - DAY),

@@ -20,6 +20,9 @@ from flywheel_assets.stores.home import Home
 UPSTREAM_CHUNK = timedelta(days=92)
 _FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
+_PROCESS = "flywheel/process"
+"""Which process executes a run, so that the next one can tell whether it still does."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -114,12 +117,13 @@ class Turner:
 
     def _execute(self, run: Run) -> None:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}
-        tags = {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
-        alone = run.first == run.last
+        tags = {_PROCESS: str(os.getpid())}
+        if run.first != run.last:
+            tags |= {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
         result = self._job.get_subset(asset_selection=keys).execute_in_process(
             instance=self.instance,
-            partition_key=run.first.isoformat() if alone else None,
-            tags=None if alone else tags,
+            partition_key=run.first.isoformat() if run.first == run.last else None,
+            tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
@@ -138,11 +142,25 @@ class Turner:
             )
 
     def _settle_orphans(self) -> None:
-        """Mark runs of ours that a kill left as started, since nothing will end them."""
-        running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-        for run in self.instance.get_runs(filters=running):
-            if run.remote_job_origin is None:
+        """End runs that a kill left as started, and give back the pools that they hold."""
+        unfinished = dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        )
+        for run in self.instance.get_runs(filters=unfinished):
+            process = run.tags.get(_PROCESS)
+            if process is not None and not _alive(int(process)):
                 self.instance.report_run_failed(run, "the process that executed it was killed")
+                self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -259,3 +259,8 @@ class Observation:
     def schema(self) -> dict[str, Any]:
         """Field name -> Polars data type, in the declared order."""
         return {f.name: f.dtype for f in self.fields}
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Field name -> what it means."""
+        return {f.name: f.description for f in self.fields}

@@ -32,8 +32,11 @@ def _meaning(thing: Any) -> Any:
     if is_dataclass(thing):
         return [
             type(thing).__name__,
-            *((f.name, _meaning(getattr(thing, f.name))) for f in fields(thing)
-              if f.name not in _WORDS),
+            *(
+                (f.name, _meaning(getattr(thing, f.name)))
+                for f in fields(thing)
+                if f.name not in _WORDS
+            ),
         ]
     if isinstance(thing, Mapping):
         return [(_meaning(k), _meaning(v)) for k, v in thing.items()]
@@ -43,7 +46,5 @@ def _meaning(thing: Any) -> Any:
 
 
 def _code(code: CodeType) -> Any:
-    constants = [
-        _code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts[1:]
-    ]
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts[1:]]
     return [code.co_code.hex(), constants, code.co_names]

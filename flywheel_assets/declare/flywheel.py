@@ -92,9 +92,7 @@ def catalog(flywheels: Iterable[Flywheel]) -> Catalog:
     views = _once(w.features for w in wheels)
     dimensions = _once(d for v in views for d in v.dimensions)
     facts = _once([*(v.fact for v in views), *(w.outcome.fact for w in wheels)])
-    observations = _once(
-        [*(f.observation for f in facts), *(d.observation for d in dimensions)]
-    )
+    observations = _once([*(f.observation for f in facts), *(d.observation for d in dimensions)])
     _once(wheels)
     return Catalog(
         observations=observations,

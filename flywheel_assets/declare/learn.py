@@ -114,7 +114,7 @@ class Model:
     description: str
     metric: Literal["roc_auc", "average_precision"] = "roc_auc"
     retrain: Cadence = "monday"
-    gate: Gate = Gate()  # noqa: RUF009  frozen, so that sharing it is safe
+    gate: Gate = Gate()
     trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -112,11 +112,17 @@ class Fact:
             KNOWN_AT: pl.Datetime("us", "UTC"),
             **self.observation.schema,
         }
-        extra = {CANCELS: pl.Boolean()} if self.cancellation else {}
+        extra: dict[str, Any] = {CANCELS: pl.Boolean()} if self.cancellation else {}
         if self.cancellation and self.cancellation.becomes == "retraction":
             extra |= {RETRACTS: pl.String()}
         derived = pl.LazyFrame(schema=base).select(**self.derive).collect_schema()
         return {**base, **extra, **derived}
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Column name -> what it means."""
+        computed = {name: f"Computed as {expression}." for name, expression in self.derive.items()}
+        return {**self.observation.descriptions, **computed}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -39,7 +39,8 @@ def snapshot(
     >>> from datetime import UTC, datetime, timedelta
     >>> day = lambda d: datetime(2026, 1, d, tzinfo=UTC)
     >>> facts = pl.DataFrame({"observation_id": ["a", "b"], "event_time": [day(1), day(8)],
-    ...                       "known_at": [day(1), day(8)], "customer_id": [7, 7], "price": [2., 3.]})
+    ...                       "known_at": [day(1), day(8)], "customer_id": [7, 7],
+    ...                       "price": [2.0, 3.0]})
     >>> week = Aggregation(name="spent_7d", function="sum", column="price",
     ...                    window=timedelta(days=7), description="Spent in a week.")
     >>> snapshot(facts, day(9), ["customer_id"], [week]).rows()

@@ -1,4 +1,4 @@
-"""Collect: raw records against their contract; each becomes an observation, a reject or a duplicate."""
+"""Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
 from dataclasses import dataclass
 
@@ -77,18 +77,27 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
-        *(_parse(raw, source.source_column(f.name), f.dtype, source).alias(f"={f.name}")
-          for f in observation.fields),
+        *(
+            _parse(raw, source.source_column(f.name), f.dtype, source).alias(f"={f.name}")
+            for f in observation.fields
+        ),
         *_times(raw, source),
     )
     typed = typed.with_columns(_known(source))
-    reasons = pl.concat_list(
-        *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
-        *_time_reasons(observation),
-    ).list.drop_nulls().list.join("; ")
-    reason = pl.when(pl.col(PROBLEM).is_not_null()).then(pl.col(PROBLEM)).when(
-        reasons != ""
-    ).then(reasons)
+    reasons = (
+        pl.concat_list(
+            *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
+            *_time_reasons(observation),
+        )
+        .list.drop_nulls()
+        .list.join("; ")
+    )
+    reason = (
+        pl.when(pl.col(PROBLEM).is_not_null())
+        .then(pl.col(PROBLEM))
+        .when(reasons != "")
+        .then(reasons)
+    )
     partition = pl.col("=known_at").dt.date()
     if isinstance(source, DailyFiles):
         partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
@@ -175,14 +184,15 @@ def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -
     if dtype.is_integer():
         number = value.cast(pl.Float64, strict=False)
         whole = pl.when((number == number.round()) & (number.abs() < 2**53)).then(number)
-        return pl.coalesce(
-            _cast_exact(value, found, dtype), whole.cast(dtype, strict=False)
-        )
+        return pl.coalesce(_cast_exact(value, found, dtype), whole.cast(dtype, strict=False))
     if dtype == pl.Boolean and found == pl.String:
         lower = value.str.to_lowercase()
-        return pl.when(lower.is_in(["true", "1"])).then(True).when(  # noqa: FBT003
-            lower.is_in(["false", "0"])
-        ).then(False)  # noqa: FBT003
+        return (
+            pl.when(lower.is_in(["true", "1"]))
+            .then(pl.lit(value=True))
+            .when(lower.is_in(["false", "0"]))
+            .then(pl.lit(value=False))
+        )
     return _cast_exact(value, found, dtype)
 
 
@@ -193,15 +203,15 @@ def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Ex
     return cast.fill_nan(None) if dtype.is_float() else cast
 
 
-def _parse_time(
-    value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source
-) -> pl.Expr:
+def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source) -> pl.Expr:
     if found == pl.String:
-        text = value.str.to_datetime(
-            source.time_format, strict=False, time_unit="us", time_zone=None
-        ) if source.time_format else value.str.to_datetime(
-            strict=False, time_unit="us", format="%+"
-        ).dt.replace_time_zone(None)
+        text = (
+            value.str.to_datetime(source.time_format, strict=False, time_unit="us", time_zone=None)
+            if source.time_format
+            else value.str.to_datetime(
+                strict=False, time_unit="us", format="%+"
+            ).dt.replace_time_zone(None)
+        )
         if not source.time_format:
             text = pl.coalesce(
                 value.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us"),
@@ -210,8 +220,10 @@ def _parse_time(
             )
         value = text
     elif isinstance(found, pl.Datetime) and found.time_zone is not None:
-        return value.dt.convert_time_zone("UTC").cast(UTC_TIME) if dtype != pl.Date else (
-            value.dt.convert_time_zone(source.time_zone).dt.date()
+        return (
+            value.dt.convert_time_zone("UTC").cast(UTC_TIME)
+            if dtype != pl.Date
+            else (value.dt.convert_time_zone(source.time_zone).dt.date())
         )
     else:
         value = value.cast(pl.Datetime("us"), strict=False)
@@ -258,24 +270,22 @@ def _known(source: Source) -> list[pl.Expr]:
 
 def _field_reason(field: Field, column: str) -> pl.Expr:
     value, raw = pl.col(f"={field.name}"), pl.col(column)
-    expected = pl.format(f"{field.name}: expected {field.dtype}, found {{}}", raw.cast(pl.String))
-    reason = pl.when(value.is_null() & raw.is_not_null()).then(expected)
-    if not field.nullable:
-        reason = reason.when(raw.is_null()).then(pl.lit(f"{field.name}: required, found nothing"))
     found = raw.cast(pl.String)
+
+    def expected(what: object) -> pl.Expr:
+        return pl.format(f"{field.name}: expected {what}, found {{}}", found)
+
+    broken = [(value.is_null() & raw.is_not_null(), expected(field.dtype))]
+    if not field.nullable:
+        broken.append((raw.is_null(), pl.lit(f"{field.name}: required, found nothing")))
     if field.minimum is not None:
-        reason = reason.when(value < field.minimum).then(
-            pl.format(f"{field.name}: expected at least {field.minimum}, found {{}}", found)
-        )
+        broken.append((value < field.minimum, expected(f"at least {field.minimum}")))
     if field.maximum is not None:
-        reason = reason.when(value > field.maximum).then(
-            pl.format(f"{field.name}: expected at most {field.maximum}, found {{}}", found)
-        )
+        broken.append((value > field.maximum, expected(f"at most {field.maximum}")))
     if field.allowed is not None:
-        reason = reason.when(~value.is_in(list(field.allowed))).then(
-            pl.format(f"{field.name}: expected one of {list(field.allowed)}, found {{}}", found)
-        )
-    return reason.otherwise(pl.lit(None, dtype=pl.String))
+        allowed = list(field.allowed)
+        broken.append((~value.is_in(allowed), expected(f"one of {allowed}")))
+    return pl.coalesce(pl.when(wrong).then(reason) for wrong, reason in broken)
 
 
 def _time_reasons(observation: Observation) -> list[pl.Expr]:

@@ -44,9 +44,7 @@ def features(
     for dimension, attributes in view.dimensions.items():
         values = as_of(dimensions[dimension], at, keys).select(*keys, *attributes)
         frame = frame.join(values, on=keys, how="left", maintain_order="left")
-    frame = frame.with_columns(
-        pl.lit(at).cast(UTC_TIME).alias(AS_OF), pl.lit(day).alias(PARTITION)
-    )
+    frame = frame.with_columns(pl.lit(at).cast(UTC_TIME).alias(AS_OF), pl.lit(day).alias(PARTITION))
     for feature in view.expressions:
         frame = frame.with_columns(feature.expression.alias(feature.name))
     return frame.select(PARTITION, AS_OF, *keys, *view.descriptions)

@@ -69,8 +69,10 @@ def _retract(frame: pl.DataFrame, earlier: pl.DataFrame, rule: Cancellation) -> 
         paired = day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left")
         days.append(paired)
         done = pl.concat([done, paired.select(columns)])
-    return pl.concat(days) if days else frame.with_columns(
-        pl.lit(None, dtype=pl.String).alias(RETRACTS)
+    return (
+        pl.concat(days)
+        if days
+        else frame.with_columns(pl.lit(None, dtype=pl.String).alias(RETRACTS))
     )
 
 
@@ -102,9 +104,7 @@ def changes(
     schema = dimension_schema(dimension)
     news = (
         observations.sort(EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
-        .with_columns(
-            pl.col(EVENT_TIME).alias(VALID_FROM), pl.lit(value=False).alias(CLOSED)
-        )
+        .with_columns(pl.col(EVENT_TIME).alias(VALID_FROM), pl.lit(value=False).alias(CLOSED))
         .select(*schema)
         .unique([PARTITION, *dimension.entity.keys, VALID_FROM], keep="last", maintain_order=True)
     )

@@ -120,9 +120,7 @@ class Home:
         else:
             self._check(old, first, sources)
             end = None if ongoing or old.end is None else max(old.end, last)
-            new = Settings(
-                start=old.start, end=end, sources=old.sources | sources, demo=old.demo
-            )
+            new = Settings(start=old.start, end=end, sources=old.sources | sources, demo=old.demo)
         if new != old:
             self.save(new)
         return new

@@ -1,5 +1,6 @@
 """Raw records from a team's files, losing none silently: a broken record comes back as broken."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -10,13 +11,15 @@ from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
 from flywheel_assets.errors import SourceError, nearest
 
 if TYPE_CHECKING:
+    from pyarrow import Table
     from pyarrow.csv import InvalidRow
 
-_BOM = b"\xef\xbb\xbf"
 _CUT = (
     "the file ends without a line end: the last record may be cut off "
     "(declare final_newline=False if this source writes files so)"
 )
+_SMALLEST_PARQUET = 12
+_OPEN = "a quote is opened and never closed: the rest of the file is in this record"
 
 
 def read_csv(
@@ -39,74 +42,158 @@ def read_csv(
     Returns
     -------
     DataFrame
-        ``columns`` as String (an empty field is null), and where each record stood. A record with
-        too few or too many fields has ``_problem`` and ``_raw`` instead of values.
+        ``columns`` as String (an empty field is null, an empty quoted one is not), and where each
+        record stood. A record with too few or too many fields, one whose quote never closes and
+        one that may be cut off have ``_problem`` and ``_raw`` instead of values. A blank line is a
+        record only where the file has one column.
 
     Raises
     ------
     SourceError
-        For an empty file, one that is not text in the encoding, a column that is missing or there
-        twice, quotes that do not close.
+        For an empty file, one that is not text in the encoding, a header that may be cut off, a
+        column that is missing or there twice.
     """
-    content = path.read_bytes().removeprefix(_BOM)
-    if not content.strip():
+    text = _decode(path, encoding).lstrip("\r\n")
+    if not text.strip():
         _refuse(path, "a header line", "an empty file", "have it delivered again")
-    _check_text(path, content, encoding)
-    tail = b""
-    if final_newline and not content.endswith((b"\n", b"\r")):
-        content, tail = _cut(content)
-    return _parse(path, content, columns, separator, encoding, tail)
+    header, ends = _header(path, text, separator)
+    _check_header(path, header, columns)
+    cut = not text.endswith(("\n", "\r"))
+    if cut and not final_newline:
+        text, cut = text + "\n", False
+    if cut and ends:
+        _refuse(
+            path,
+            "a header line that ends",
+            "a file without a line end: it may be cut off",
+            "have it delivered again, or declare final_newline=False",
+        )
+    table, broken = _parse(path, text, header, columns, separator=separator, cut=cut)
+    taken = pl.Series([number for number, _, _ in broken], dtype=pl.Int64)
+    numbers = pl.int_range(1, table.num_rows + len(broken) + 1, eager=True)
+    frame = pl.DataFrame(pl.from_arrow(table)).select(pl.col(c).cast(pl.String) for c in columns)
+    nothing = pl.lit(None, dtype=pl.String)
+    sound = frame.with_columns(
+        numbers.filter(~numbers.is_in(taken.implode())).alias(LINE),
+        pl.lit(path.name).alias(FILE),
+        nothing.alias(PROBLEM),
+        nothing.alias(RAW),
+    )
+    return pl.concat([sound, _broken(broken, columns, path)]).sort(LINE)
 
 
-def _cut(content: bytes) -> tuple[bytes, bytes]:
-    """Take a last line without a line end off; a quoted line break before it makes it longer."""
-    start = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
-    while start and content[:start].count(b'"') % 2:
-        start = max(content.rfind(b"\n", 0, start - 1), content.rfind(b"\r", 0, start - 1)) + 1
-    return content[:start], content[start:]
-
-
-def _check_text(path: Path, content: bytes, encoding: str) -> None:
+def _decode(path: Path, encoding: str) -> str:
+    content = path.read_bytes()
     try:
-        content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
+        fits = "utf-8" if _decodes(content, "utf-8") else "latin-1"  # which takes any bytes
         _refuse(
             path,
             f"text in {encoding}",
             f"byte {content[error.start]:#04x} at offset {error.start}, line {line}",
-            "declare the encoding that the file is in, perhaps encoding='latin-1'",
+            f"declare the encoding that the file is in, perhaps encoding={fits!r}",
         )
+    except LookupError:
+        _refuse(path, "text", f"encoding={encoding!r}", "declare an encoding that Python knows")
+    # A UTF-8 byte order mark, as UTF-8 and as the one-byte encodings read it.
+    return text.removeprefix("\ufeff").removeprefix("\u00ef\u00bb\u00bf")
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _header(path: Path, text: str, separator: str) -> tuple[list[str], bool]:
+    """Read the header, and say whether the file ends with it."""
+    import csv
+
+    lines = io.StringIO(text, newline="")
+    try:
+        # A quoted line break in a header is read whole by the standard library's reader.
+        header = next(csv.reader(lines, delimiter=separator))
+    except csv.Error as error:
+        _refuse(path, "a header line", str(error), "have it delivered again, or mend it")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        _refuse(path, "each column once", f"{repeated} twice", "rename one in the file")
+    return header, not lines.readline()
 
 
 def _parse(  # noqa: PLR0913  one file, six facts about it
     path: Path,
-    content: bytes,
+    text: str,
+    header: Sequence[str],
+    columns: Sequence[str],
+    *,
+    separator: str,
+    cut: bool,
+) -> tuple["Table", list[tuple[int, str, str]]]:
+    """Parse to the sound records, and the number, problem and text of each broken one.
+
+    A probe of too many empty fields goes after the text. After a whole file it comes back as a
+    broken record of its own, which shows that no quote is left open. After a cut file it makes the
+    last record a broken one, so its text comes back whatever its number of fields.
+    """
+    probe = separator * len(header)
+    reason = _CUT
+    table, rows = _parse_with(path, text, probe, header, columns, separator)
+    if not _last_is_broken(table, rows) or not (cut or rows[-1].text == probe):
+        # A quote is open at the end and has taken the probe in: close it first.
+        reason = _CUT if cut else _OPEN
+        probe = f'"{probe}'
+        table, rows = _parse_with(path, text, probe, header, columns, separator)
+        if not _last_is_broken(table, rows):
+            _refuse(path, "quotes that close", "one that does not", "have it delivered again")
+    broken = [
+        (row.number - 1, f"expected {len(header)} fields, found {row.actual_columns}", row.text)
+        for row in rows
+    ]
+    number, _, last = broken.pop()
+    if last == probe and not cut:
+        return table, broken
+    return table, [*broken, (number, reason, last.removesuffix(probe))]
+
+
+def _last_is_broken(table: "Table", rows: Sequence["InvalidRow"]) -> bool:
+    return bool(rows) and rows[-1].number - 1 == table.num_rows + len(rows)
+
+
+def _parse_with(  # noqa: PLR0913, PLR0917  one file, six facts about it
+    path: Path,
+    text: str,
+    probe: str,
+    header: Sequence[str],
     columns: Sequence[str],
     separator: str,
-    encoding: str,
-    tail: bytes,
-) -> pl.DataFrame:
+) -> tuple["Table", list["InvalidRow"]]:
     import pyarrow as pa
     from pyarrow import csv
 
-    broken: list[tuple[int, str, str]] = []
+    rows: list[InvalidRow] = []
 
     def keep(row: "InvalidRow") -> str:
-        reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
-        broken.append((row.number - 1, reason, row.text))
+        rows.append(row)
         return "skip"
 
-    header = _header(path, content or tail, separator, encoding)
-    _check_header(path, header, columns)
-    if not content:
-        return _broken([], columns, path)
+    content = (text + probe).encode()
     try:
         table = csv.read_csv(
             pa.BufferReader(content),
-            read_options=csv.ReadOptions(use_threads=False, encoding=encoding),
+            # One block, since a record may not straddle two.
+            read_options=csv.ReadOptions(
+                use_threads=False, block_size=min(len(content) + 1, 2**31 - 1)
+            ),
             parse_options=csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=keep
+                delimiter=separator,
+                newlines_in_values=True,
+                invalid_row_handler=keep,
+                ignore_empty_lines=len(header) > 1,
             ),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
@@ -116,40 +203,12 @@ def _parse(  # noqa: PLR0913  one file, six facts about it
                 include_columns=list(columns),
             ),
         )
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         _refuse(path, "CSV", str(error), "have it delivered again, or mend it")
-    if tail:
-        number = table.num_rows + len(broken) + 1
-        broken.append((number, _CUT, tail.decode(encoding)))
-    frame = pl.DataFrame(pl.from_arrow(table)).select(pl.col(c).cast(pl.String) for c in columns)
-    taken = pl.Series([number for number, _, _ in broken], dtype=pl.Int64)
-    numbers = pl.int_range(1, frame.height + len(broken) + 1, eager=True)
-    sound = numbers.filter(~numbers.is_in(taken.implode()))
-    text = pl.lit(None, dtype=pl.String)
-    good = frame.with_columns(
-        sound.cast(pl.Int64).alias(LINE),
-        pl.lit(path.name).alias(FILE),
-        text.alias(PROBLEM),
-        text.alias(RAW),
-    )
-    return pl.concat([good, _broken(broken, columns, path)]).sort(LINE)
+    return table, rows
 
 
-def _header(path: Path, content: bytes, separator: str, encoding: str) -> list[str]:
-    import csv
-
-    # A quoted line break in a header is read whole by the standard library's reader.
-    lines = content[:65_536].decode(encoding, errors="ignore").splitlines(keepends=True)
-    header = next(csv.reader(lines, delimiter=separator), [])
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        _refuse(path, "each column once", f"{repeated} twice", "rename one in the file")
-    return header
-
-
-def _broken(
-    found: list[tuple[int, str, str]], columns: Sequence[str], path: Path
-) -> pl.DataFrame:
+def _broken(found: list[tuple[int, str, str]], columns: Sequence[str], path: Path) -> pl.DataFrame:
     frame = pl.DataFrame(
         found, schema={LINE: pl.Int64, PROBLEM: pl.String, RAW: pl.String}, orient="row"
     )
@@ -167,17 +226,25 @@ def read_parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     SourceError
         For a file that is not Parquet, and for a column that is missing.
     """
+    # Polars panics on some files that are no Parquet, an empty one among them.
+    size = path.stat().st_size
     with path.open("rb") as file:
         magic = file.read(4)
+        file.seek(max(0, size - 4))
+        end = file.read(4)
     if magic != b"PAR1":
-        _refuse(path, "a Parquet file", f"one that begins {magic!r}", "have it delivered again")
+        found = f"one that begins {magic!r}" if size else "an empty file"
+        _refuse(path, "a Parquet file", found, "have it delivered again")
+    if size < _SMALLEST_PARQUET or end != b"PAR1":
+        _refuse(path, "a whole Parquet file", f"one cut at {size} bytes", "have it delivered again")
     try:
-        _check_header(path, list(pl.read_parquet_schema(path)), columns)
-        frame = pl.read_parquet(path, columns=list(columns))
-    except pl.exceptions.PolarsError as error:
+        scan = pl.scan_parquet(path, glob=False)
+        _check_header(path, scan.collect_schema().names(), columns)
+        frame = scan.select(columns).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _refuse(path, "a whole Parquet file", str(error), "have it delivered again")
     nothing = pl.lit(None, dtype=pl.String)
-    return frame.select(columns).with_columns(
+    return frame.with_columns(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE),
         pl.lit(path.name).alias(FILE),
         nothing.alias(PROBLEM),
@@ -193,9 +260,14 @@ def read_delta(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     SourceError
         Where there is no Delta table, and for a column that is missing.
     """
+    from deltalake.exceptions import DeltaError
+
     if not (path / "_delta_log").is_dir():
         _refuse(path, "a Delta table", "no _delta_log folder", "correct path= in the source")
-    scan = pl.scan_delta(str(path))
+    try:
+        scan = pl.scan_delta(str(path))
+    except DeltaError as error:
+        _refuse(path, "a Delta table", str(error), "correct path= in the source, or mend the table")
     _check_header(path, scan.collect_schema().names(), columns)
     nothing = pl.lit(None, dtype=pl.String)
     return scan.select(columns).with_columns(

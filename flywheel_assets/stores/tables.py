@@ -125,13 +125,9 @@ class Tables:
 
         path = str(self.path(table))
         if not self.exists(table):
-            arrow = pl.DataFrame(schema=dict(schema)).to_arrow(
-                compat_level=pl.CompatLevel.oldest()
-            )
+            arrow = pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest())
             self.path(table).parent.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                path, schema=arrow.schema, mode="ignore", partition_by=[PARTITION]
-            )
+            DeltaTable.create(path, schema=arrow.schema, mode="ignore", partition_by=[PARTITION])
         return DeltaTable(path)
 
     def _write(
@@ -157,9 +153,7 @@ class Tables:
                 return
 
 
-def _check_frame(
-    table: str, frame: pl.DataFrame, schema: Schema, first: date, last: date
-) -> None:
+def _check_frame(table: str, frame: pl.DataFrame, schema: Schema, first: date, last: date) -> None:
     if dict(frame.schema) != dict(schema):
         raise FlywheelError(
             expected=f"{table} with the columns {dict(schema)}",

@@ -24,6 +24,7 @@ FATIGUE_KEPT = 0.9  # the share of fatigue that is left a day later
 FATIGUE_STEP = 0.25  # the share of the way to full fatigue (1) that one contact goes
 MIN_LINES, MAX_LINES = 2, 8  # lines of an order; each is another thing
 RETURN_SHARE, RETURN_DAYS = 0.02, 14  # lines sent back, at most this many days after the order
+LATE_SHARE = 0.35  # customers who join after the shop opened
 GUEST_SHARE = 0.05  # orders without a CustomerID
 DUPLICATE_SHARE = 0.01  # lines written twice
 FIRST_CUSTOMER, FIRST_INVOICE = 12_346, 536_365
@@ -117,7 +118,7 @@ class Shop:
         rng = _generator(config.seed, 0)  # no date has the ordinal 0
         self._rate: Floats = rng.gamma(0.9, 0.055 / 0.9, n)
         self._hazard: Floats = self._rate * rng.beta(1.0, 29.0, n)
-        late = rng.random(n) < 0.35
+        late = rng.random(n) < LATE_SHARE
         self._joined: Ints = np.where(late, rng.integers(0, days + 365, n), -1)
         spend: Floats = rng.standard_normal(n)  # z-score of the log spend level
         self._pieces: Floats = 5.0 * np.exp(0.5 * spend)[:, None] / np.sqrt(PRICES)

@@ -1,0 +1,1 @@
+"""Tests: behaviour, on real Delta tables, a real MLflow store, a real Dagster instance."""
