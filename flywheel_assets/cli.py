@@ -139,11 +139,12 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
     console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
     servers = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for server in servers:
             server.wait()
     except KeyboardInterrupt:
-        pass
+        console.print("Ending both.")
     finally:
         for server in servers:
             server.send_signal(signal.SIGINT)

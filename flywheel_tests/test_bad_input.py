@@ -61,7 +61,7 @@ def test_a_broken_record_is_rejected_with_its_reason(
         (b"", "an empty file"),
         (HEADER.replace("Quantity", "Quantitty").encode(), "did you mean 'Quantitty'"),
         (HEADER.replace("Country", "Quantity").encode(), "twice"),
-        ((HEADER + SOUND).encode() + b"2,A,CAF\xc9\n", "offset 137, line 3"),
+        ((HEADER + SOUND).encode() + b"2,A,CAF\xc9\n", "offset 140, line 3"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(

@@ -19,6 +19,7 @@ from flywheel_assets.declare.rules import (
 )
 
 UTC_TIME = pl.Datetime("us", "UTC")
+_ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "reason": pl.String(),
@@ -204,31 +205,34 @@ def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Ex
 
 
 def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source) -> pl.Expr:
+    """Read a time; one that says its own offset from UTC needs no declared time zone."""
     if found == pl.String:
-        text = (
-            value.str.to_datetime(source.time_format, strict=False, time_unit="us", time_zone=None)
-            if source.time_format
-            else value.str.to_datetime(
-                strict=False, time_unit="us", format="%+"
-            ).dt.replace_time_zone(None)
-        )
-        if not source.time_format:
-            text = pl.coalesce(
-                value.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us"),
-                value.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us"),
-                value.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
-            )
-        value = text
+        moment = _parse_text(value, source)
     elif isinstance(found, pl.Datetime) and found.time_zone is not None:
-        return (
-            value.dt.convert_time_zone("UTC").cast(UTC_TIME)
-            if dtype != pl.Date
-            else (value.dt.convert_time_zone(source.time_zone).dt.date())
-        )
+        moment = value.dt.convert_time_zone("UTC").cast(UTC_TIME)
     else:
-        value = value.cast(pl.Datetime("us"), strict=False)
+        moment = _localize(value.cast(pl.Datetime("us"), strict=False), source)
     if dtype == pl.Date:
-        return value.dt.date()
+        return moment.dt.convert_time_zone(source.time_zone).dt.date()
+    return moment
+
+
+def _parse_text(value: pl.Expr, source: Source) -> pl.Expr:
+    if source.time_format is not None and "%z" in source.time_format:
+        return value.str.to_datetime(
+            source.time_format, strict=False, time_unit="us", time_zone="UTC"
+        )
+    formats = [source.time_format] if source.time_format else _ISO_8601
+    local = (value.str.to_datetime(f, strict=False, time_unit="us") for f in formats)
+    moments = [_localize(pl.coalesce(local), source)]
+    if source.time_format is None:
+        day = value.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+        aware = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
+        moments += [_localize(day, source), aware]
+    return pl.coalesce(moments)
+
+
+def _localize(value: pl.Expr, source: Source) -> pl.Expr:
     return value.dt.replace_time_zone(
         source.time_zone, ambiguous="earliest", non_existent="null"
     ).dt.convert_time_zone("UTC")

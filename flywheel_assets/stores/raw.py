@@ -142,12 +142,12 @@ def _parse(  # noqa: PLR0913  one file, six facts about it
     """
     probe = separator * len(header)
     reason = _CUT
-    table, rows = _parse_with(path, text, probe, header, columns, separator)
+    table, rows = _records(path, text + probe, header, columns, separator)
     if not _last_is_broken(table, rows) or not (cut or rows[-1].text == probe):
         # A quote is open at the end and has taken the probe in: close it first.
         reason = _CUT if cut else _OPEN
         probe = f'"{probe}'
-        table, rows = _parse_with(path, text, probe, header, columns, separator)
+        table, rows = _records(path, text + probe, header, columns, separator)
         if not _last_is_broken(table, rows):
             _refuse(path, "quotes that close", "one that does not", "have it delivered again")
     broken = [
@@ -164,13 +164,8 @@ def _last_is_broken(table: "Table", rows: Sequence["InvalidRow"]) -> bool:
     return bool(rows) and rows[-1].number - 1 == table.num_rows + len(rows)
 
 
-def _parse_with(  # noqa: PLR0913, PLR0917  one file, six facts about it
-    path: Path,
-    text: str,
-    probe: str,
-    header: Sequence[str],
-    columns: Sequence[str],
-    separator: str,
+def _records(
+    path: Path, text: str, header: Sequence[str], columns: Sequence[str], separator: str
 ) -> tuple["Table", list["InvalidRow"]]:
     import pyarrow as pa
     from pyarrow import csv
@@ -181,7 +176,7 @@ def _parse_with(  # noqa: PLR0913, PLR0917  one file, six facts about it
         rows.append(row)
         return "skip"
 
-    content = (text + probe).encode()
+    content = text.encode()
     try:
         table = csv.read_csv(
             pa.BufferReader(content),
@@ -266,9 +261,15 @@ def read_delta(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
         _refuse(path, "a Delta table", "no _delta_log folder", "correct path= in the source")
     try:
         scan = pl.scan_delta(str(path))
+        header = scan.collect_schema().names()
     except DeltaError as error:
-        _refuse(path, "a Delta table", str(error), "correct path= in the source, or mend the table")
-    _check_header(path, scan.collect_schema().names(), columns)
+        _refuse(
+            path,
+            "a Delta table",
+            str(error).partition("\n")[0],
+            "mend the table, or correct path= in the source",
+        )
+    _check_header(path, header, columns)
     nothing = pl.lit(None, dtype=pl.String)
     return scan.select(columns).with_columns(
         pl.lit(None, dtype=pl.Int64).alias(LINE),
