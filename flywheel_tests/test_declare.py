@@ -1,0 +1,192 @@
+"""A declaration that cannot mean anything is an error at import."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+import flywheel_assets
+from flywheel_assets import (
+    Aggregation,
+    Cancellation,
+    DailyFiles,
+    DeclarationError,
+    Entity,
+    Expression,
+    Field,
+    Gate,
+    TableFile,
+)
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import catalog
+from flywheel_assets.flywheels.repurchase import (
+    contact_policy,
+    customer_orders,
+    order_line,
+    order_lines,
+    order_probability,
+    ordered_again,
+    repurchase,
+)
+
+DAY = timedelta(days=1)
+
+
+def count(**changes: Any) -> Aggregation:
+    """Declare a count, with changes."""
+    return Aggregation(**{"name": "n", "function": "count", "description": "N.", **changes})
+
+
+def timeless() -> Any:
+    """Declare a window over a fact whose rows have no time."""
+    source = DailyFiles(path="x")
+    fact = replace(order_lines, observation=replace(order_line, source=source))
+    return replace(customer_orders, fact=fact)
+
+
+CASES: dict[str, tuple[Callable[[], Any], str]] = {
+    "no owner": (lambda: replace(order_line, owners=[]), "add owners"),
+    "a bad owner": (lambda: replace(order_line, owners=["growth"]), "team:growth"),
+    "a name for no table": (lambda: replace(order_line, name="Order/Line"), "lower-case"),
+    "a name that is ours": (lambda: replace(repurchase, name="collect"), "the name of a stage"),
+    "a reserved field": (
+        lambda: Field(name="known_at", dtype=pl.Int64, description=""),
+        "rename the field",
+    ),
+    "a type for no table": (
+        lambda: Field(name="a", dtype=pl.Categorical, description=""),
+        "use one of",
+    ),
+    "a key that is no field": (
+        lambda: replace(order_line, fields=order_line.fields[:1]),
+        "customer_id",
+    ),
+    "a field twice": (
+        lambda: replace(order_line, fields=order_line.fields * 2),
+        "'invoice' twice",
+    ),
+    "keys as a string": (
+        lambda: Entity(name="e", keys="abc", owners=["team:x"], description=""),  # type: ignore[arg-type]  # the mistake
+        "a tuple of key columns",
+    ),
+    "a mapped field that is none": (
+        lambda: replace(order_line, source=DailyFiles(path="x", columns={"quantitty": "Q"})),
+        "did you mean 'quantity'",
+    ),
+    "no such time zone": (lambda: DailyFiles(path="x", time_zone="Europe/Londn"), "IANA"),
+    "a delay and a known_at": (
+        lambda: TableFile(path="x", event_time="t", known_at="k", delay=DAY),
+        "leave one",
+    ),
+    "a file without a day": (lambda: DailyFiles(path="x", pattern="orders.csv"), "{day}"),
+    "a table without a time": (lambda: TableFile(path="x"), "neither event_time nor known_at"),
+    "a derived column of nothing": (
+        lambda: replace(order_lines, derive={"a": pl.col("unitprice")}),
+        "did you mean 'unit_price'",
+    ),
+    "a cancellation of another kind": (
+        lambda: replace(
+            order_lines,
+            cancellation=Cancellation(when=pl.lit(1), becomes="x", measures=()),  # type: ignore[arg-type]  # the mistake
+        ),
+        "negative_fact",
+    ),
+    "no such function": (lambda: count(function="avg"), "mean"),
+    "a sum of nothing": (lambda: count(function="sum"), "add column"),
+    "a window of hours": (lambda: count(window=timedelta(hours=36)), "round it to days"),
+    "a window of nothing": (lambda: count(window=timedelta(0)), "above zero"),
+    "a column that is not there": (
+        lambda: replace(customer_orders, aggregations=(count(column="revenu"),), expressions=()),
+        "did you mean 'revenue'",
+    ),
+    "a window without a time": (timeless, "event_time"),
+    "an expression over nothing": (
+        lambda: replace(
+            customer_orders,
+            expressions=(Expression(name="a", expression=pl.col("orders_7"), description=""),),
+        ),
+        "did you mean 'orders_7d'",
+    ),
+    "a feature twice": (
+        lambda: replace(customer_orders, aggregations=customer_orders.aggregations * 2),
+        "twice",
+    ),
+    "an outcome of part of a day": (
+        lambda: replace(ordered_again, horizon=timedelta(hours=3)),
+        "whole days",
+    ),
+    "a model of a feature that is none": (
+        lambda: replace(repurchase, model=replace(order_probability, features=("log_orders",))),
+        "log_orders_7d",
+    ),
+    "an estimator that is built": (
+        lambda: replace(order_probability, estimator=object()),  # type: ignore[arg-type]  # the mistake
+        "wrap it",
+    ),
+    "no days to train on": (
+        lambda: replace(order_probability, gate=Gate(holdout=90 * DAY)),
+        "lengthen training_window",
+    ),
+    "a weekday that is none": (
+        lambda: replace(order_probability, retrain="mondays"),  # type: ignore[arg-type]  # the mistake
+        "monday",
+    ),
+    "capacity and threshold": (lambda: replace(contact_policy, threshold=0.5), "one of the two"),
+    "too much exploration": (lambda: replace(contact_policy, exploration=2), "0.1 for 10%"),
+    "candidates by what is not there": (
+        lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),
+        "'x'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_an_error_that_says_what_to_do(case: str) -> None:
+    """Expected, found, and the remedy or the nearest valid name."""
+    declare, remedy = CASES[case]
+    with pytest.raises(DeclarationError) as caught:
+        declare()
+    assert remedy in str(caught.value)
+    assert str(caught.value).startswith("expected ")
+    assert "; found " in str(caught.value)
+
+
+def test_declarations_take_nothing_unknown_and_do_not_change() -> None:
+    """A misspelt argument is refused, and what was declared stays."""
+    with pytest.raises(TypeError):
+        count(windows=DAY)
+    with pytest.raises(FrozenInstanceError):
+        customer_orders.name = "x"  # type: ignore[misc]  # the mistake
+
+
+def test_two_things_need_two_names() -> None:
+    """One name for two observations is refused before anything is compiled."""
+    other = replace(repurchase, description="Another.")
+    with pytest.raises(DeclarationError, match="two named 'repurchase'"):
+        catalog([repurchase, other])
+
+
+def test_a_fingerprint_is_of_the_meaning() -> None:
+    """Descriptions and owners do not count; a window does."""
+    same = replace(customer_orders, description="Other words.", owners=["team:y"])
+    assert fingerprint(same) == fingerprint(customer_orders)
+    other = (replace(customer_orders.aggregations[0], window=8 * DAY),)
+    changed = replace(customer_orders, aggregations=other + customer_orders.aggregations[1:])
+    assert fingerprint(changed) != fingerprint(customer_orders)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """Neither Dagster nor MLflow, scikit-learn or deltalake; and all public names are there."""
+    code = (
+        "import sys, flywheel_assets;"
+        "print([m for m in ('dagster', 'mlflow', 'sklearn', 'deltalake') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    assert flywheel_assets.__all__ == sorted(flywheel_assets.__all__)
+    assert all(hasattr(flywheel_assets, name) for name in flywheel_assets.__all__)

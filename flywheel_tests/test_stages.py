@@ -1,0 +1,256 @@
+"""Stages on a few literal rows."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flywheel_assets import Cancellation, DailyFiles, Dimension, Fact, Policy
+from flywheel_assets.flywheels.repurchase import (
+    contact_policy,
+    customer,
+    customers,
+    order_line,
+    repurchase,
+)
+from flywheel_assets.stages.collect import observation_schema, settle, validate
+from flywheel_assets.stages.decisions import allocate
+from flywheel_assets.stages.organize import as_of, changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.training_set import training_set
+
+DAY = timedelta(days=1)
+OWNERS = ["team:x"]
+
+
+def at(day: int, hour: int = 12) -> datetime:
+    """Give an hour of a day in January."""
+    return datetime(2026, 1, 1, hour, tzinfo=UTC) + (day - 1) * DAY
+
+
+def lines(*rows: tuple[str, int, int, int, str]) -> pl.DataFrame:
+    """Make observed order lines: invoice, day, quantity, customer, country."""
+    return pl.DataFrame(
+        [
+            {
+                "partition_date": at(day).date(),
+                "observation_id": f"{i}-{invoice}",
+                "event_time": at(day),
+                "known_at": at(day),
+                "invoice": invoice,
+                "stock_code": "A",
+                "description": None,
+                "quantity": quantity,
+                "unit_price": 2.0,
+                "customer_id": who,
+                "country": country,
+            }
+            for i, (invoice, day, quantity, who, country) in enumerate(rows)
+        ],
+        schema=observation_schema(order_line),
+    )
+
+
+def test_a_cancellation_is_a_negative_fact() -> None:
+    """Its measures are negative whatever sign it came with, and sums come out net."""
+    fact = repurchase.features.fact
+    rows = lines(("1", 1, 5, 7, "UK"), ("C2", 2, -5, 7, "UK"), ("C3", 3, 4, 7, "UK"))
+    found = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
+    assert found["quantity"].to_list() == [5, -5, -4]
+    assert found["revenue"].to_list() == [10.0, -10.0, -8.0]
+    assert found["is_cancellation"].to_list() == [False, True, True]
+
+
+def test_a_retraction_withdraws_the_newest_match() -> None:
+    """Each retraction takes one earlier row, the newest that is left; one without any stays."""
+    fact = Fact(
+        name="order_line",
+        observation=order_line,
+        owners=OWNERS,
+        description="Lines.",
+        cancellation=Cancellation(
+            when=pl.col("invoice").str.starts_with("C"),
+            becomes="retraction",
+            measures=("quantity",),
+            match=("customer_id", "stock_code"),
+        ),
+    )
+    rows = lines(
+        ("1", 1, 5, 7, "UK"),
+        ("2", 2, 5, 7, "UK"),
+        ("C3", 3, -5, 7, "UK"),
+        ("C4", 4, -5, 7, "UK"),
+        ("C5", 5, -5, 7, "UK"),
+    )
+    nothing = pl.DataFrame(schema=fact_schema(fact))
+    whole = facts(rows, nothing, fact)
+    assert whole["retracts"].to_list() == [None, None, "1-2", "0-1", None]
+    daily = nothing
+    for day in rows.partition_by("partition_date", maintain_order=True):
+        daily = pl.concat([daily, facts(day, daily, fact)])
+    assert daily.equals(whole)
+
+
+def test_a_dimension_keeps_changes() -> None:
+    """A value told again is no change; as of a moment the newest known value holds."""
+    rows = lines(("1", 1, 1, 7, "UK"), ("2", 2, 1, 7, "UK"), ("3", 3, 1, 7, "France"))
+    nothing = pl.DataFrame(schema=dimension_schema(customers))
+    whole = changes(rows, nothing, customers)
+    assert whole["country"].to_list() == ["UK", "France"]
+    daily = nothing
+    for day in rows.partition_by("partition_date", maintain_order=True):
+        daily = pl.concat([daily, changes(day, daily, customers)])
+    assert daily.equals(whole)
+    assert as_of(whole, at(3, 0), ["customer_id"])["country"].to_list() == ["UK"]
+    assert as_of(whole, at(4, 0), ["customer_id"])["country"].to_list() == ["France"]
+
+
+def test_what_is_gone_from_a_dump_is_closed() -> None:
+    """It is there until the dump without it, not after, and again when it comes back."""
+    dump = Dimension(
+        name="customer",
+        entity=customer,
+        observation=order_line,
+        attributes=("country",),
+        owners=OWNERS,
+        description="Customers.",
+        full_dump=True,
+    )
+    rows = lines(
+        ("1", 1, 1, 7, "UK"), ("2", 1, 1, 8, "UK"), ("3", 2, 1, 8, "UK"), ("4", 3, 1, 7, "UK")
+    )
+    found = changes(rows, pl.DataFrame(schema=dimension_schema(dump)), dump)
+    there = [sorted(as_of(found, at(d, 0), ["customer_id"])["customer_id"]) for d in (2, 3, 4)]
+    assert there == [[7, 8], [8], [7]]
+
+
+def raw(*rows: tuple[str, str]) -> pl.DataFrame:
+    """Make raw records of one file: quantity, time."""
+    source = order_line.source
+    columns = {source.source_column(f.name): "1" for f in order_line.fields}
+    return pl.DataFrame(
+        [{**columns, "Quantity": q, "InvoiceDate": t} for q, t in rows]
+    ).with_columns(
+        pl.int_range(1, pl.len() + 1).alias("_line"),
+        pl.lit("f").alias("_file"),
+        pl.lit(None, dtype=pl.String).alias("_problem"),
+        pl.lit(None, dtype=pl.String).alias("_raw"),
+        pl.lit(date(2026, 1, 5)).alias("_file_day"),
+    )
+
+
+def test_every_record_is_collected_rejected_or_a_duplicate() -> None:
+    """Copies count once, within the horizon also across batches; broken records have a reason."""
+    assert isinstance(order_line.source, DailyFiles)
+    time = "2026-01-05 08:00:00"
+    checked = validate(raw(("1", time), ("1", time), ("x", time), ("2", time)), order_line)
+    nothing = pl.DataFrame(schema=observation_schema(order_line))
+    first = settle(checked, nothing, order_line)
+    assert first.accounts.row(0)[1:] == (4, 2, 1, 1)
+    assert "quantity" in first.rejected["reason"][0]
+    assert '"Quantity":"x"' in first.rejected["record"][0]
+    again = settle(checked, first.observations, order_line)
+    assert again.accounts.row(0)[1:] == (4, 0, 1, 3)
+    old = first.observations.with_columns(pl.col("partition_date") - pl.duration(days=31))
+    assert settle(checked, old, order_line).observations.height == 2
+
+
+def ranked(n: int, salt: int) -> pl.DataFrame:
+    """Make ranked candidates with chances of their own."""
+    chances = np.random.default_rng(salt).integers(0, 2**64, n, dtype=np.uint64)
+    return pl.DataFrame(
+        {
+            "rank": np.arange(1, n + 1),
+            "score": np.linspace(1, 0, n),
+            "_chance": chances,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"capacity": 20, "exploration": 0.25},
+        {"threshold": 0.5, "exploration": 0.1},
+        {"capacity": 80, "exploration": 0.1},
+    ],
+)
+def test_the_logged_propensity_is_the_frequency_of_the_action(policy: dict[str, Any]) -> None:
+    """Over 2,000 draws each candidate is acted on as often as its propensity says."""
+    n, draws = 60, 2_000
+    rule = Policy(
+        candidates=pl.lit(value=True),
+        bootstrap=pl.lit(0),
+        owners=OWNERS,
+        description="Any.",
+        action="act",
+        **policy,
+    )
+    acted = np.zeros(n)
+    chance = np.zeros(n)
+    for salt in range(draws):
+        found = allocate(ranked(n, salt), rule)
+        act = (found["action"] == "act").to_numpy()
+        propensity = found["propensity"].to_numpy()
+        acted += act
+        chance = np.where(act, propensity, 1 - propensity)
+        if "capacity" in policy:
+            assert act.sum() == min(policy["capacity"], n)
+    error = 4.5 * np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)
+    assert (np.abs(acted / draws - chance) <= error).all()
+
+
+def test_the_edges_of_the_outcome() -> None:
+    """At T counts to the outcome, at T + horizon does not, and news after maturity does not."""
+    outcome = repurchase.outcome
+    decided = datetime(2026, 1, 6, tzinfo=UTC)
+    matured = date(2026, 1, 5) + outcome.matures_after
+    fact = outcome.fact
+    for event, known, label in [
+        (decided, decided, 1),
+        (decided - timedelta(seconds=1), decided, 0),
+        (decided + outcome.horizon - timedelta(seconds=1), decided + outcome.horizon - DAY, 1),
+        (decided + outcome.horizon, decided + outcome.horizon, 0),
+        (decided + DAY, decided + outcome.horizon, 0),
+    ]:
+        row = lines(("1", 6, 1, 7, "UK")).with_columns(
+            pl.lit(event).cast(pl.Datetime("us", "UTC")).alias("event_time"),
+            pl.lit(known).cast(pl.Datetime("us", "UTC")).alias("known_at"),
+        )
+        made = facts(row, pl.DataFrame(schema=fact_schema(fact)), fact)
+        found = training_set(decision(decided), snapshot_of(decided), made, repurchase, matured)
+        assert found["outcome"].to_list() == [label], (event, known)
+
+
+def decision(decided: datetime) -> pl.DataFrame:
+    """Make one logged decision about customer 7."""
+    return pl.DataFrame(
+        {
+            "partition_date": [decided.date()],
+            "decision_id": ["d"],
+            "flywheel": ["repurchase"],
+            "entity_id": ["7"],
+            "decided_at": [decided],
+            "action": [contact_policy.action],
+            "score": [0.5],
+            "rank": [1],
+            "propensity": [0.5],
+            "explored": [False],
+            "model_version": [1],
+        }
+    )
+
+
+def snapshot_of(decided: datetime) -> pl.DataFrame:
+    """Make the features that it saw."""
+    names = repurchase.features.descriptions
+    values: dict[str, Any] = dict.fromkeys(names, 1.0)
+    return pl.DataFrame(
+        {
+            "partition_date": [decided.date() - DAY],
+            "as_of": [decided],
+            "customer_id": [7],
+            **{k: [v] for k, v in values.items()},
+        }
+    )
