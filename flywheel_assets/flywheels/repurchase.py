@@ -263,6 +263,7 @@ order_probability = Model(
     trusted_types=(
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
+        "scipy.interpolate._bsplines._BSpline",
     ),
     gate=Gate(minimum=0.55, minimum_gain=0.0, holdout=7 * DAY),
     owners=["team:growth", "mlops@example.com"],
