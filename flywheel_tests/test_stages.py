@@ -1,5 +1,6 @@
 """Stages on a few literal rows."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from flywheel_assets.flywheels.repurchase import (
     repurchase,
 )
 from flywheel_assets.stages.collect import observation_schema, settle, validate
-from flywheel_assets.stages.decisions import allocate
+from flywheel_assets.stages.decisions import allocate, decide
 from flywheel_assets.stages.organize import as_of, changes, dimension_schema, fact_schema, facts
 from flywheel_assets.stages.training_set import training_set
 
@@ -254,3 +255,33 @@ def snapshot_of(decided: datetime) -> pl.DataFrame:
             **{k: [v] for k, v in values.items()},
         }
     )
+
+
+def test_ties_do_not_bend_exploration() -> None:
+    """Among equal scores whoever the ranking leaves out is explored as often as it is logged."""
+    policy = replace(contact_policy, capacity=5, exploration=0.4, bootstrap=pl.lit(0.0))
+    flywheel = replace(repurchase, decisions=policy)
+    considered = pl.DataFrame({"customer_id": range(12)})
+    explored = np.zeros(13)
+    n_days = 900
+    for i in range(n_days):
+        day = date(2026, 1, 1) + i * DAY
+        rows = considered.with_columns(
+            pl.lit(day).alias("partition_date"),
+            pl.lit(at(1)).cast(pl.Datetime("us", "UTC")).alias("as_of"),
+        )
+        found = decide(rows, None, flywheel, day, None).filter("explored")
+        explored[found["rank"].to_numpy()] += 1
+    share, chance = explored[4:] / n_days, 2 / 9
+    assert (np.abs(share - chance) < 4.5 * np.sqrt(chance * (1 - chance) / n_days)).all()
+
+
+def test_a_change_after_late_news_is_kept() -> None:
+    """News of an older value between two values does not hide the newer one."""
+    rows = lines(("1", 3, 1, 7, "UK"), ("2", 1, 1, 7, "France"), ("3", 4, 1, 7, "France"))
+    late = rows.with_columns(
+        pl.Series("partition_date", [date(2026, 1, 3), date(2026, 1, 4), date(2026, 1, 4)]),
+        pl.Series("known_at", [at(3), at(4), at(4)]).cast(pl.Datetime("us", "UTC")),
+    )
+    found = changes(late, pl.DataFrame(schema=dimension_schema(customers)), customers)
+    assert as_of(found, at(5, 0), ["customer_id"])["country"].to_list() == ["France"]

@@ -326,6 +326,8 @@ def _time_reasons(observation: Observation) -> list[pl.Expr]:
 
 def _identity(observation: Observation) -> pl.Expr:
     names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
-    parts = [pl.col(f"={n}").cast(pl.String).fill_null("\x00") for n in names]
-    digest: pl.Expr = plh.concat_str(parts, separator="\x1f").chash.sha2_256()
+    texts = [pl.col(f"={n}").cast(pl.String) for n in names]
+    # Each part says its length, so that no two different records read the same.
+    parts = [pl.format("{}:{};", t.str.len_bytes(), t).fill_null("-;") for t in texts]
+    digest: pl.Expr = plh.concat_str(parts).chash.sha2_256()
     return digest.str.head(32)

@@ -83,8 +83,13 @@ def decide(
             pl.col(AS_OF).alias(DECIDED_AT),
             pl.lit(model_version, dtype=pl.Int64).alias("model_version"),
         )
-        .with_columns(plh.col(DECISION_ID).nchash.xxhash64().alias("_chance"))
-        .sort("score", "_chance", descending=[True, False], nulls_last=True)
+        .with_columns(
+            plh.col(DECISION_ID).nchash.xxhash64().alias("_chance"),
+            # Ties are broken by other chance than exploration draws by, or its draws would not be
+            # uniform among those that the ranking leaves out.
+            plh.concat_str(pl.lit("tie:"), pl.col(DECISION_ID)).nchash.xxhash64().alias("_tie"),
+        )
+        .sort("score", "_tie", descending=[True, False], nulls_last=True)
         .with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
     )
     return allocate(frame, flywheel.policy).select(*decision_schema(flywheel))

@@ -1,7 +1,7 @@
 """Organize: observations become facts, and attribute changes become dimensions."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time
 
 import polars as pl
 
@@ -122,7 +122,8 @@ def changes(
         pl.col(a).eq_missing(b)
         for a, b in zip((*dimension.attributes, CLOSED), before, strict=True)
     )
-    in_order = pl.col(VALID_FROM) >= pl.col(VALID_FROM).cum_max().shift(1).over(keys)
+    newest = pl.col(VALID_FROM).cum_max().shift(1).over(keys)
+    in_order = (pl.col(VALID_FROM) >= newest) & (pl.col(VALID_FROM).shift(1).over(keys) == newest)
     first = pl.int_range(pl.len()).over(keys) == 0
     return known.filter(pl.col("_new") & (first | ~(same & in_order))).select(*schema)
 
@@ -139,7 +140,7 @@ def _gone(news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]) -> pl.
     dumps = news[PARTITION].unique().sort()
     for day in dumps:
         present = news.filter(pl.col(PARTITION) == day)
-        at = present[VALID_FROM].min()
+        at = datetime.combine(day, time(), tzinfo=UTC)
         before = _latest(seen.filter(pl.col(PARTITION) < day), keys)
         closed.append(
             before.join(present, on=list(keys), how="anti").with_columns(
