@@ -11,7 +11,6 @@ import pytest
 from flywheel_assets import Cancellation, DailyFiles, Dimension, Fact, Policy
 from flywheel_assets.flywheels.repurchase import (
     contact_policy,
-    customer,
     customers,
     order_line,
     repurchase,
@@ -23,6 +22,12 @@ from flywheel_assets.stages.training_set import training_set
 
 DAY = timedelta(days=1)
 OWNERS = ["team:x"]
+RETRACTION = Cancellation(
+    when=pl.col("invoice").str.starts_with("C"),
+    becomes="retraction",
+    measures=("quantity",),
+    match=("customer_id", "stock_code"),
+)
 
 
 def at(day: int, hour: int = 12) -> datetime:
@@ -70,12 +75,7 @@ def test_a_retraction_withdraws_the_newest_match() -> None:
         observation=order_line,
         owners=OWNERS,
         description="Lines.",
-        cancellation=Cancellation(
-            when=pl.col("invoice").str.starts_with("C"),
-            becomes="retraction",
-            measures=("quantity",),
-            match=("customer_id", "stock_code"),
-        ),
+        cancellation=RETRACTION,
     )
     rows = lines(
         ("1", 1, 5, 7, "UK"),
@@ -93,6 +93,25 @@ def test_a_retraction_withdraws_the_newest_match() -> None:
     assert daily.equals(whole)
 
 
+def test_retractions_of_equal_rows_on_one_day_take_one_row_each() -> None:
+    """Two cancellations of one day withdraw two rows, and a third finds nothing."""
+    fact = Fact(
+        name="order_line",
+        observation=order_line,
+        owners=OWNERS,
+        description="Lines.",
+        cancellation=RETRACTION,
+    )
+    rows = lines(
+        *(("1", 1, 5, 7, "UK"), ("2", 2, 5, 7, "UK"), ("3", 2, 4, 7, "UK"), ("4", 2, 5, 8, "UK")),
+        *(("C5", 3, -5, 7, "UK"), ("C6", 3, -5, 7, "UK"), ("C7", 3, -5, 7, "UK")),
+        *(("8", 4, 5, 7, "UK"), ("C9", 4, -5, 7, "UK")),
+    )
+    found = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
+    paired = dict(found.filter("is_cancellation").select("invoice", "retracts").iter_rows())
+    assert paired == {"C5": "1-2", "C6": "0-1", "C7": None, "C9": "7-8"}
+
+
 def test_a_dimension_keeps_changes() -> None:
     """A value told again is no change; as of a moment the newest known value holds."""
     rows = lines(("1", 1, 1, 7, "UK"), ("2", 2, 1, 7, "UK"), ("3", 3, 1, 7, "France"))
@@ -107,17 +126,16 @@ def test_a_dimension_keeps_changes() -> None:
     assert as_of(whole, at(4, 0), ["customer_id"])["country"].to_list() == ["France"]
 
 
+def dumped() -> Dimension:
+    """Declare a dimension whose source delivers all of itself each day."""
+    assert isinstance(order_line.source, DailyFiles)
+    source = replace(order_line.source, full_dump=True)
+    return replace(customers, observation=replace(order_line, source=source))
+
+
 def test_what_is_gone_from_a_dump_is_closed() -> None:
     """It is there until the dump without it, not after, and again when it comes back."""
-    dump = Dimension(
-        name="customer",
-        entity=customer,
-        observation=order_line,
-        attributes=("country",),
-        owners=OWNERS,
-        description="Customers.",
-        full_dump=True,
-    )
+    dump = dumped()
     rows = lines(
         ("1", 1, 1, 7, "UK"), ("2", 1, 1, 8, "UK"), ("3", 2, 1, 8, "UK"), ("4", 3, 1, 7, "UK")
     )
@@ -126,7 +144,28 @@ def test_what_is_gone_from_a_dump_is_closed() -> None:
     assert there == [[7, 8], [8], [7]]
 
 
-def raw(*rows: tuple[str, str]) -> pl.DataFrame:
+def test_a_dump_whose_rows_are_old_is_told_anew_each_day() -> None:
+    """The same old row in two dumps is there both times; one that left and came back is there."""
+    dump = dumped()
+    old = "2025-06-01 08:00:00"
+    found: list[pl.DataFrame] = []
+    for day in (date(2026, 1, 5), date(2026, 1, 6)):
+        checked = validate(raw(("1", old), day=day), dump.observation)
+        known = pl.concat([pl.DataFrame(schema=observation_schema(order_line)), *found])
+        found.append(settle(checked, known, dump.observation).observations)
+    assert [f.height for f in found] == [1, 1]
+    rows = lines(*(("1", d, 1, who, "UK") for d, who in ((1, 7), (1, 8), (2, 8), (3, 7), (3, 8))))
+    rows = rows.with_columns(pl.lit(at(1) - 200 * DAY).dt.cast_time_unit("us").alias("event_time"))
+    whole = changes(rows, pl.DataFrame(schema=dimension_schema(dump)), dump)
+    there = [sorted(as_of(whole, at(d, 0), ["customer_id"])["customer_id"]) for d in (2, 3, 4)]
+    assert there == [[7, 8], [8], [7, 8]]
+    daily = pl.DataFrame(schema=dimension_schema(dump))
+    for day_rows in rows.partition_by("partition_date", maintain_order=True):
+        daily = pl.concat([daily, changes(day_rows, daily, dump)])
+    assert daily.sort(daily.columns).equals(whole.sort(whole.columns))
+
+
+def raw(*rows: tuple[str, str], day: date = date(2026, 1, 5)) -> pl.DataFrame:
     """Make raw records of one file: quantity, time."""
     source = order_line.source
     columns = {source.source_column(f.name): "1" for f in order_line.fields}
@@ -137,7 +176,7 @@ def raw(*rows: tuple[str, str]) -> pl.DataFrame:
         pl.lit("f").alias("_file"),
         pl.lit(None, dtype=pl.String).alias("_problem"),
         pl.lit(None, dtype=pl.String).alias("_raw"),
-        pl.lit(date(2026, 1, 5)).alias("_file_day"),
+        pl.lit(day).alias("_file_day"),
     )
 
 

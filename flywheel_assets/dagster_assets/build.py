@@ -1,24 +1,19 @@
-"""What every asset is built with: where things are, its partitions, its spec, its report."""
+"""What every asset is built with: where things are, its partitions, its spec."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import MissingPartitionError
-from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.tables import Tables
-
-CHUNK = timedelta(days=31)
-"""How many days a stage holds in memory at once when it runs over a range."""
 
 
 @dataclass(frozen=True)
@@ -153,89 +148,9 @@ def before(key: str, back: timedelta | None = None, until: timedelta = timedelta
     return dg.AssetDep(key.split("/"), partition_mapping=mapping)
 
 
-def span(context: dg.AssetExecutionContext) -> tuple[date, date]:
-    """Give the first and last day of a run."""
-    keys = context.partition_key_range
-    return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
-
-
-def chunks(first: date, last: date, length: timedelta = CHUNK) -> Iterator[tuple[date, date]]:
-    """Part a range into shorter ones.
-
-    Examples
-    --------
-    >>> [(a.day, b.day) for a, b in chunks(date(2026, 1, 1), date(2026, 1, 5), 2 * DAY)]
-    [(1, 2), (3, 4), (5, 5)]
-    """
-    while first <= last:
-        end = min(first + length - DAY, last)
-        yield first, end
-        first = end + DAY
-
-
-def check_specs(key: str, stage: str) -> list[dg.AssetCheckSpec]:
-    """Declare the checks of a stage for one asset."""
-    return [
-        dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
-        for blocking, names in ((True, BLOCKING), (False, WARNING))
-        for name in names.get(stage, ())
-    ]
-
-
-def report(
-    context: dg.AssetExecutionContext,
-    build: Build,
-    key: str,
-    counts: Mapping[date, int],
-    checks: Sequence[Check] = (),
-    **metadata: Any,
-) -> dg.MaterializeResult[Any]:
-    """Report what was written: rows of each day, the table's version, what was checked."""
-    first, last = span(context)
-    asset = dg.AssetKey(key.split("/"))
-    for day in days(first, last) if first != last else ():
-        context.add_asset_metadata(
-            {"dagster/partition_row_count": counts.get(day, 0)},
-            asset_key=asset,
-            partition_key=day.isoformat(),
-        )
-    if first == last:
-        metadata["dagster/partition_row_count"] = counts.get(first, 0)
-    severity = {True: dg.AssetCheckSeverity.WARN, False: dg.AssetCheckSeverity.ERROR}
-    return dg.MaterializeResult(
-        asset_key=asset,
-        metadata={"delta_version": build.tables.version(key), **metadata},
-        check_results=[
-            dg.AssetCheckResult(
-                asset_key=asset,
-                check_name=c.name,
-                passed=c.passed,
-                severity=severity[c.warns],
-                description=f"{first} to {last}: {c.message}",
-            )
-            for c in checks
-        ],
-    )
-
-
-def counts(frame: pl.DataFrame) -> dict[date, int]:
-    """Count the rows of each day."""
-    return dict(frame.group_by(PARTITION).len().iter_rows())
-
-
 def today() -> date:
     """Give the day that has not closed yet (UTC)."""
     return datetime.now(UTC).date()
-
-
-def worst(found: list[list[Check]]) -> list[Check]:
-    """Of the same check over several chunks, keep the first that failed, else the last."""
-    kept: dict[str, Check] = {}
-    for batch in found:
-        for check in batch:
-            if check.name not in kept or kept[check.name].passed:
-                kept[check.name] = check
-    return list(kept.values())
 
 
 def build_for(home: Home) -> Build:

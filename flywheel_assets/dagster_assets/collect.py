@@ -8,15 +8,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import (
+from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
-    Build,
-    before,
-    check_specs,
     chunks,
     counts,
     report,
     span,
+    stage_asset,
+    table_asset,
     worst,
 )
 from flywheel_assets.declare.collect import DailyFiles, Observation
@@ -68,9 +68,8 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         "deps": [before(f"product/{observation.name}")],
     }
 
-    @dg.multi_asset(
-        name=f"collect_{observation.name}",
-        specs=[
+    @stage_asset(
+        [
             build.spec(
                 key,
                 description=observation.description,
@@ -86,9 +85,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
                 **common,
             ),
         ],
-        check_specs=check_specs(key, "collect"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=key.replace("/", "_"),
+        "collect",
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
@@ -165,30 +162,8 @@ def _write(
 
 def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:
     """Compile the way back: what was published becomes an observation, one partition later."""
-    key = "collect/decision"
 
-    @dg.multi_asset(
-        name="collect_decision",
-        specs=[
-            build.spec(
-                key,
-                stage="collect",
-                owners=sorted({o for f in flywheels for o in f.policy.owners}),
-                description="Decisions as they were published, known when the next day began.",
-                schema=DECISION_SCHEMA,
-                columns={},
-                version=fingerprint(*(f.name for f in flywheels)),
-                deps=[before("product/decision")],
-            )
-        ],
-        check_specs=check_specs(key, "organize"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool="collect_decision",
-    )
-    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        first, last = span(context)
-        for flywheel in flywheels:
-            build.require(context, f"{flywheel.name}/decisions", first - DAY, last - DAY)
+    def make(first: date, last: date) -> pl.DataFrame:
         published = pl.concat(
             build.tables.read(
                 f"{flywheel.name}/decisions",
@@ -198,7 +173,7 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
             )
             for flywheel in flywheels
         )
-        frame = (
+        return (
             published.with_columns(
                 pl.col(PARTITION) + pl.duration(days=1),
                 pl.col(DECISION_ID).alias(OBSERVATION_ID),
@@ -209,7 +184,24 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
             .sort(PARTITION, OBSERVATION_ID)
             .collect()
         )
-        build.tables.replace(key, frame, DECISION_SCHEMA, first, last, empty=False)
-        yield report(context, build, key, counts(frame), checks.organize(frame))
 
-    return body
+    return table_asset(
+        build,
+        build.spec(
+            "collect/decision",
+            stage="collect",
+            owners=sorted({o for f in flywheels for o in f.policy.owners}),
+            description="Decisions as they were published, known when the next day began.",
+            schema=DECISION_SCHEMA,
+            columns={},
+            version=fingerprint(*(f.name for f in flywheels)),
+            deps=[before("product/decision")],
+        ),
+        DECISION_SCHEMA,
+        stage="organize",
+        needs=lambda first, last: [
+            (f"{flywheel.name}/decisions", first - DAY, last - DAY) for flywheel in flywheels
+        ],
+        make=make,
+        check=checks.organize,
+    )

@@ -8,16 +8,9 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import (
-    Build,
-    before,
-    check_specs,
-    counts,
-    report,
-    span,
-    worst,
-)
+from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.model import champion_as_of, champion_scorer
+from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
@@ -57,9 +50,8 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     key, view = f"{flywheel.name}/decisions", flywheel.features
     source, schema = f"features/{view.name}", decision_schema(flywheel)
 
-    @dg.multi_asset(
-        name=f"{flywheel.name}_decisions",
-        specs=[
+    @stage_asset(
+        [
             build.spec(
                 key,
                 stage="decisions",
@@ -71,9 +63,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 deps=[before(source), before(f"{flywheel.name}/model")],
             )
         ],
-        check_specs=check_specs(key, "decisions"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=key.replace("/", "_"),
+        "decisions",
     )
     def body(
         context: dg.AssetExecutionContext, config: DecideConfig

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import Build, before, check_specs, counts, report, span
+from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
@@ -53,9 +54,8 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     key, model = f"{flywheel.name}/model", flywheel.model
     source = f"{flywheel.name}/training_set"
 
-    @dg.multi_asset(
-        name=f"{flywheel.name}_model",
-        specs=[
+    @stage_asset(
+        [
             build.spec(
                 key,
                 stage="model",
@@ -68,9 +68,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 kinds=("mlflow", "scikitlearn"),
             )
         ],
-        check_specs=check_specs(key, "model"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=key.replace("/", "_"),
+        "model",
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)

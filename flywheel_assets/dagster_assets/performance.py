@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import Build, before, check_specs, counts, report, span
+from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages import checks
@@ -18,9 +19,8 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     """Compile what the decisions were worth."""
     key, source = f"{flywheel.name}/performance", f"{flywheel.name}/training_set"
 
-    @dg.multi_asset(
-        name=f"{flywheel.name}_performance",
-        specs=[
+    @stage_asset(
+        [
             build.spec(
                 key,
                 stage="performance",
@@ -32,9 +32,7 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 deps=[before(source)],
             )
         ],
-        check_specs=check_specs(key, "performance"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=key.replace("/", "_"),
+        "performance",
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)

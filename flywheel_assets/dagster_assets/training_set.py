@@ -1,24 +1,13 @@
 """<flywheel>/training_set."""
 
-from collections import Counter
-from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import (
-    Build,
-    before,
-    check_specs,
-    chunks,
-    counts,
-    report,
-    span,
-    worst,
-)
+from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
+from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
@@ -31,49 +20,40 @@ from flywheel_assets.stages.training_set import decided_on, training_schema, tra
 
 def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     """Compile a training set."""
-    key = f"{flywheel.name}/training_set"
     outcome, view = flywheel.outcome, flywheel.features
     fact, snapshot = f"organize/fct_{outcome.fact.name}", f"features/{view.name}"
     schema, matures = training_schema(flywheel), outcome.matures_after
 
-    @dg.multi_asset(
-        name=f"{flywheel.name}_training_set",
-        specs=[
-            build.spec(
-                key,
-                stage="training_set",
-                owners=outcome.owners,
-                description=f"Decisions whose outcome has matured. {outcome.description}",
-                schema=schema,
-                columns={**view.fact.descriptions, **view.descriptions},
-                version=fingerprint(outcome, view),
-                deps=[
-                    before("organize/fct_decision", matures - DAY, matures - DAY),
-                    before(snapshot, matures, matures),
-                    before(fact, matures),
-                ],
-            )
+    return table_asset(
+        build,
+        build.spec(
+            f"{flywheel.name}/training_set",
+            stage="training_set",
+            owners=outcome.owners,
+            description=f"Decisions whose outcome has matured. {outcome.description}",
+            schema=schema,
+            columns={**view.fact.descriptions, **view.descriptions},
+            version=fingerprint(outcome, view),
+            deps=[
+                before("organize/fct_decision", matures - DAY, matures - DAY),
+                before(snapshot, matures, matures),
+                before(fact, matures),
+            ],
+        ),
+        schema,
+        stage="training_set",
+        needs=lambda first, last: [
+            (
+                "organize/fct_decision",
+                decided_on(flywheel, first) + DAY,
+                decided_on(flywheel, last) + DAY,
+            ),
+            (snapshot, decided_on(flywheel, first), decided_on(flywheel, last)),
+            (fact, decided_on(flywheel, first), last),
         ],
-        check_specs=check_specs(key, "training_set"),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=key.replace("/", "_"),
+        make=lambda first, last: _assemble(build, flywheel, first, last),
+        check=checks.training_set,
     )
-    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        first, last = span(context)
-        decided, newest = decided_on(flywheel, first), decided_on(flywheel, last)
-        build.require(context, "organize/fct_decision", decided + DAY, newest + DAY)
-        build.require(context, snapshot, decided, newest)
-        build.require(context, fact, decided, last)
-        rows: Counter[date] = Counter()
-        found: list[list[checks.Check]] = []
-        for start, end in chunks(first, last):
-            frame = _assemble(build, flywheel, start, end)
-            build.tables.replace(key, frame, schema, start, end, empty=False)
-            rows.update(counts(frame))
-            found.append(checks.training_set(frame))
-        yield report(context, build, key, rows, worst(found))
-
-    return body
 
 
 def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.DataFrame:

@@ -8,9 +8,10 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from flywheel_assets.dagster_assets.build import build_for, chunks
+from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
+from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.stages.clock import DAY, days

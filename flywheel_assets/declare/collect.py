@@ -165,10 +165,14 @@ class DailyFiles(_TableSource):
     ----------
     pattern : str
         The file's name, with ``{day}`` for the date as 2026-01-31.
+    full_dump : bool
+        Each file is the whole of its source, told again each day. A row told again is then an
+        observation of that day, not a duplicate, and a dimension closes what a dump leaves out.
     """
 
     pattern: str = "{day}.csv"
     every_day: bool = False
+    full_dump: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -259,6 +263,11 @@ class Observation:
     def schema(self) -> dict[str, Any]:
         """Field name -> Polars data type, in the declared order."""
         return {f.name: f.dtype for f in self.fields}
+
+    @property
+    def is_full_dump(self) -> bool:
+        """Whether each day's records are the whole of the source."""
+        return isinstance(self.source, DailyFiles) and self.source.full_dump
 
     @property
     def descriptions(self) -> dict[str, str]:

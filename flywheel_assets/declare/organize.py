@@ -133,9 +133,11 @@ class Dimension:
     ----------
     attributes : tuple of str
         Fields of the observation whose changes are kept.
-    full_dump : bool
-        Each day's observations are the whole of the source: what is gone from a day that has any
-        is closed, not deleted.
+
+    Notes
+    -----
+    Where the observation's source is a daily full dump, what is gone from a day that has one is
+    closed from that day on, not deleted.
     """
 
     name: str
@@ -144,7 +146,6 @@ class Dimension:
     attributes: tuple[str, ...]
     owners: Sequence[str]
     description: str
-    full_dump: bool = False
 
     def __post_init__(self) -> None:
         what = f"dimension {self.name!r}"

@@ -327,6 +327,8 @@ def _time_reasons(observation: Observation) -> list[pl.Expr]:
 def _identity(observation: Observation) -> pl.Expr:
     names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
     texts = [pl.col(f"={n}").cast(pl.String) for n in names]
+    if observation.is_full_dump:
+        texts.append(pl.col(FILE_DAY).cast(pl.String))
     # Each part says its length, so that no two different records read the same.
     parts = [pl.format("{}:{};", t.str.len_bytes(), t).fill_null("-;") for t in texts]
     digest: pl.Expr = plh.concat_str(parts).chash.sha2_256()

@@ -43,36 +43,44 @@ def facts(observations: pl.DataFrame, earlier: pl.DataFrame, fact: Fact) -> pl.D
 
 def _retract(frame: pl.DataFrame, earlier: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
     """Pair each cancellation with the newest earlier row that it withdraws, a day at a time."""
-    keys = [*rule.match, *rule.measures]
-    columns = [OBSERVATION_ID, EVENT_TIME, CANCELS, RETRACTS, *keys]
-    done = earlier.select(columns)
-    days = []
+    columns = [OBSERVATION_ID, EVENT_TIME, CANCELS, *rule.match, *rule.measures]
+    nobody = pl.lit(None, dtype=pl.String).alias(RETRACTS)
+    taken = earlier.select(pl.col(RETRACTS).drop_nulls().alias(OBSERVATION_ID))
+    standing = earlier.filter(~pl.col(CANCELS)).select(columns)
+    standing = standing.join(taken, on=OBSERVATION_ID, how="anti")
+    days = [frame.clear().with_columns(nobody)]
     for day in frame.partition_by(PARTITION, maintain_order=True):
-        open_rows = pl.concat(
-            [done, day.with_columns(pl.lit(None, dtype=pl.String).alias(RETRACTS)).select(columns)]
-        ).filter(~pl.col(CANCELS))
-        taken = done.select(pl.col(RETRACTS).drop_nulls().alias(OBSERVATION_ID))
-        targets = (
-            open_rows.join(taken, on=OBSERVATION_ID, how="anti")
-            .sort(EVENT_TIME, OBSERVATION_ID)
-            .select(pl.col(OBSERVATION_ID).alias(RETRACTS), EVENT_TIME, *keys)
-        )
-        pairs = (
-            day.filter(CANCELS)
-            .with_columns(-pl.col(m) for m in rule.measures)
-            .sort(EVENT_TIME, OBSERVATION_ID)
-            .join_asof(targets, on=EVENT_TIME, by=keys, check_sortedness=False)
-            .drop_nulls(RETRACTS)
-            .unique(RETRACTS, keep="first", maintain_order=True)
-            .select(OBSERVATION_ID, RETRACTS)
-        )
-        paired = day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left")
-        days.append(paired)
-        done = pl.concat([done, paired.select(columns)])
+        standing = pl.concat([standing, day.select(columns)])
+        pairs = _pairs(standing, rule)
+        days.append(day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left"))
+        paired = pairs.select(pl.col(RETRACTS).alias(OBSERVATION_ID))
+        standing = standing.filter(~pl.col(CANCELS)).join(paired, on=OBSERVATION_ID, how="anti")
+    return pl.concat(days)
+
+
+def _pairs(rows: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
+    """Match cancellations with rows as closing brackets match opening ones, in order of time.
+
+    Among the rows of one key, a row opens a level and a cancellation closes the one that was
+    opened last; in the sequence of a level, what closes stands right after what it withdraws.
+    """
+    amount = [
+        pl.when(CANCELS).then(-pl.col(m)).otherwise(pl.col(m)).alias(m) for m in rule.measures
+    ]
+    keys = [*rule.match, *rule.measures]
+    depth = pl.when(CANCELS).then(-1).otherwise(1).cast(pl.Int64).cum_sum().over(keys)
+    # What closes nothing goes below zero, and the floor with it.
+    floor = pl.min_horizontal(depth.cum_min().over(keys), 0)
+    level = depth - floor + pl.when(CANCELS).then(1).otherwise(0)
+    before = pl.col(OBSERVATION_ID).shift(1).over([*keys, "_level"])
+    opened = ~pl.col(CANCELS).shift(1).over([*keys, "_level"])
     return (
-        pl.concat(days)
-        if days
-        else frame.with_columns(pl.lit(None, dtype=pl.String).alias(RETRACTS))
+        rows.with_columns(amount)
+        .sort(EVENT_TIME, CANCELS, OBSERVATION_ID)
+        .with_columns(level.alias("_level"))
+        .with_columns(pl.when(opened).then(before).alias(RETRACTS))
+        .filter(pl.col(CANCELS) & pl.col(RETRACTS).is_not_null())
+        .select(OBSERVATION_ID, RETRACTS)
     )
 
 
@@ -109,7 +117,8 @@ def changes(
         .unique([PARTITION, *dimension.entity.keys, VALID_FROM], keep="last", maintain_order=True)
     )
     keys = list(dimension.entity.keys)
-    if dimension.full_dump:
+    dump = dimension.observation.is_full_dump
+    if dump:
         news = pl.concat([news, _gone(news, earlier, keys)])
     known = pl.concat(
         [
@@ -117,6 +126,9 @@ def changes(
             news.with_columns(_new=pl.lit(value=True)),
         ]
     ).sort(*keys, PARTITION, VALID_FROM, KNOWN_AT, maintain_order=True)
+    if dump:
+        # A dump is newer than the one before it, however long ago its rows say that they happened.
+        known = known.with_columns(pl.col(VALID_FROM).cum_max().over(keys))
     before = [pl.col(a).shift(1).over(keys) for a in (*dimension.attributes, CLOSED)]
     same = pl.all_horizontal(
         pl.col(a).eq_missing(b)
@@ -128,8 +140,10 @@ def changes(
     return known.filter(pl.col("_new") & (first | ~(same & in_order))).select(*schema)
 
 
-def _latest(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    ordered = rows.sort(VALID_FROM, KNOWN_AT)
+def _latest(
+    rows: pl.DataFrame, keys: Sequence[str], order: Sequence[str] = (VALID_FROM, KNOWN_AT)
+) -> pl.DataFrame:
+    ordered = rows.sort(order)
     return ordered.unique(list(keys), keep="last", maintain_order=True)
 
 
@@ -141,7 +155,7 @@ def _gone(news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]) -> pl.
     for day in dumps:
         present = news.filter(pl.col(PARTITION) == day)
         at = datetime.combine(day, time(), tzinfo=UTC)
-        before = _latest(seen.filter(pl.col(PARTITION) < day), keys)
+        before = _latest(seen.filter(pl.col(PARTITION) < day), keys, (PARTITION, VALID_FROM))
         closed.append(
             before.join(present, on=list(keys), how="anti").with_columns(
                 pl.lit(day).alias(PARTITION),

@@ -1,0 +1,157 @@
+"""What every table asset does: require its inputs, make a range of days, write, check, report."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
+from flywheel_assets.stages.clock import DAY, days
+
+CHUNK = timedelta(days=31)
+"""How many days a stage holds in memory at once when it runs over a range."""
+
+Needs = Iterable[tuple[str, date, date]]
+"""Asset keys with the first and last day of each that must have been materialized."""
+
+
+def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
+    build: Build,
+    spec: dg.AssetSpec,
+    schema: Mapping[str, Any],
+    *,
+    stage: str,
+    needs: Callable[[date, date], Needs],
+    make: Callable[[date, date], pl.DataFrame],
+    check: Callable[[pl.DataFrame], list[Check]],
+    empty: bool = False,
+    chunk: timedelta = CHUNK,
+) -> dg.AssetsDefinition:
+    """Compile an asset that is one table, made a chunk of days at a time.
+
+    Parameters
+    ----------
+    stage : str
+        Whose checks it has, in `stages.checks`.
+    needs, make : callable
+        Of the first and the last day of a run, or of a chunk of it.
+    empty : bool
+        Whether an empty result may stand where there were rows.
+    """
+    key = "/".join(spec.key.path)
+
+    @stage_asset([spec], stage)
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        for upstream, oldest, newest in needs(first, last):
+            build.require(context, upstream, oldest, newest)
+        rows: Counter[date] = Counter()
+        found: list[list[Check]] = []
+        for start, end in chunks(first, last, chunk):
+            frame = make(start, end)
+            build.tables.replace(key, frame, schema, start, end, empty=empty)
+            rows.update(counts(frame))
+            found.append(check(frame))
+        yield report(context, build, key, rows, worst(found))
+
+    return body
+
+
+def stage_asset(
+    specs: Sequence[dg.AssetSpec], stage: str
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Decorate the body of a stage: its checks, one run for a range, one writer at a time."""
+    key = "/".join(specs[0].key.path)
+    name = key.replace("/", "_")
+    return dg.multi_asset(
+        name=name,
+        specs=specs,
+        check_specs=check_specs(key, stage),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=name,
+    )
+
+
+def span(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    """Give the first and last day of a run."""
+    keys = context.partition_key_range
+    return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+
+
+def chunks(first: date, last: date, length: timedelta = CHUNK) -> Iterator[tuple[date, date]]:
+    """Part a range into shorter ones.
+
+    Examples
+    --------
+    >>> [(a.day, b.day) for a, b in chunks(date(2026, 1, 1), date(2026, 1, 5), 2 * DAY)]
+    [(1, 2), (3, 4), (5, 5)]
+    """
+    while first <= last:
+        end = min(first + length - DAY, last)
+        yield first, end
+        first = end + DAY
+
+
+def check_specs(key: str, stage: str) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a stage for one asset."""
+    return [
+        dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
+        for blocking, names in ((True, BLOCKING), (False, WARNING))
+        for name in names.get(stage, ())
+    ]
+
+
+def report(
+    context: dg.AssetExecutionContext,
+    build: Build,
+    key: str,
+    counts: Mapping[date, int],
+    checks: Sequence[Check] = (),
+    **metadata: Any,
+) -> dg.MaterializeResult[Any]:
+    """Report what was written: rows of each day, the table's version, what was checked."""
+    first, last = span(context)
+    asset = dg.AssetKey(key.split("/"))
+    for day in days(first, last) if first != last else ():
+        context.add_asset_metadata(
+            {"dagster/partition_row_count": counts.get(day, 0)},
+            asset_key=asset,
+            partition_key=day.isoformat(),
+        )
+    if first == last:
+        metadata["dagster/partition_row_count"] = counts.get(first, 0)
+    severity = {True: dg.AssetCheckSeverity.WARN, False: dg.AssetCheckSeverity.ERROR}
+    return dg.MaterializeResult(
+        asset_key=asset,
+        metadata={"delta_version": build.tables.version(key), **metadata},
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key=asset,
+                check_name=c.name,
+                passed=c.passed,
+                severity=severity[c.warns],
+                description=f"{first} to {last}: {c.message}",
+            )
+            for c in checks
+        ],
+    )
+
+
+def counts(frame: pl.DataFrame) -> dict[date, int]:
+    """Count the rows of each day."""
+    return dict(frame.group_by(PARTITION).len().iter_rows())
+
+
+def worst(found: list[list[Check]]) -> list[Check]:
+    """Of the same check over several chunks, keep the first that failed, else the last."""
+    kept: dict[str, Check] = {}
+    for batch in found:
+        for check in batch:
+            if check.name not in kept or kept[check.name].passed:
+                kept[check.name] = check
+    return list(kept.values())
