@@ -13,6 +13,7 @@ from flywheel_assets.declare.rules import (
     KNOWN_AT,
     OBSERVATION_ID,
     RESERVED,
+    RETRACTS,
     check_choice,
     check_columns,
     check_expression,
@@ -22,7 +23,6 @@ from flywheel_assets.declare.rules import (
 from flywheel_assets.errors import DeclarationError
 
 CANCELS = "is_cancellation"
-RETRACTS = "retracts"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

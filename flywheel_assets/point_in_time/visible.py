@@ -4,8 +4,7 @@ from datetime import datetime
 
 import polars as pl
 
-from flywheel_assets.declare.organize import RETRACTS
-from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID
+from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, RETRACTS
 
 
 def visible(facts: pl.DataFrame, at: datetime) -> pl.DataFrame:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, time
 
 import polars as pl
 
-from flywheel_assets.declare.organize import CANCELS, RETRACTS, Cancellation, Dimension, Fact
-from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION
+from flywheel_assets.declare.organize import CANCELS, Cancellation, Dimension, Fact
+from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION, RETRACTS
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"
