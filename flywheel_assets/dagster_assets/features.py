@@ -10,7 +10,6 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.fingerprint import fingerprint
-from flywheel_assets.point_in_time.snapshot import ORDER
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.features import feature_schema, features
@@ -33,8 +32,8 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
             ).collect()
             for d in view.dimensions
         }
-        facts = build.tables.read(fact, given, oldest(first), last).collect().sort(ORDER)
-        return pl.concat(features(facts, dimensions, view, d) for d in days(first, last))
+        facts = build.tables.read(fact, given, oldest(first), last).collect()
+        return features(facts, dimensions, view, list(days(first, last)))
 
     return table_asset(
         build,
@@ -64,5 +63,5 @@ def _reach(view: FeatureView) -> timedelta | None:
     longest = view.longest_window
     if longest is None:
         return None
-    tolerance = view.fact.observation.clock_tolerance
-    return longest + math.ceil(tolerance / DAY) * DAY
+    # A partition holds what became known on its day, and nothing is known long before it happens.
+    return math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY

@@ -10,9 +10,8 @@ from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.features import feature_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
@@ -64,15 +63,4 @@ def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.D
     snapshots = read(f"features/{view.name}", feature_schema(view), decided, newest)
     facts = read(f"organize/fct_{fact.name}", fact_schema(fact), decided, last)
     made, seen, followed = pl.collect_all([decisions, snapshots, facts])
-    made = made.sort("observation_id")
-    followed = followed.sort("event_time", "known_at", "observation_id")
-    return pl.concat(
-        training_set(
-            made,
-            seen.filter(pl.col(PARTITION) == decided_on(flywheel, day)),
-            followed,
-            flywheel,
-            day,
-        )
-        for day in days(first, last)
-    )
+    return training_set(made.sort("observation_id"), seen, followed, flywheel)
