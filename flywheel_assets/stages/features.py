@@ -9,6 +9,7 @@ from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.point_in_time.snapshot import snapshot
+from flywheel_assets.point_in_time.windows import windows
 from flywheel_assets.stages.clock import DAY, closes
 from flywheel_assets.stages.organize import dimension_schema, fact_schema, looked_up
 
@@ -39,11 +40,40 @@ def features(
     DataFrame
         ``partition_date``, ``as_of``, the entity's keys, then the features in the declared order.
     """
-    keys = list(view.entity.keys)
-    frame = snapshot(facts, [closes(day) for day in days], view.aggregations, by=keys)
+    frame = snapshot(facts, [closes(day) for day in days], view.aggregations, by=view.entity.keys)
+    partition = (pl.col(AS_OF) - DAY).dt.date().alias(PARTITION)
+    whole = _completed(frame, dimensions, view).with_columns(partition)
+    return whole.select(PARTITION, AS_OF, *view.entity.keys, *view.descriptions)
+
+
+def recomputed(
+    spine: pl.DataFrame,
+    facts: pl.DataFrame,
+    dimensions: Mapping[Dimension, pl.DataFrame],
+    view: FeatureView,
+) -> pl.DataFrame:
+    """Compute the view at any moments, straight from facts and dimensions.
+
+    Parameters
+    ----------
+    spine : DataFrame
+        The entity's keys and ``as_of``.
+
+    Returns
+    -------
+    DataFrame
+        The spine's rows in their order, with the features in the declared order.
+    """
+    frame = windows(facts, spine, view.aggregations, by=view.entity.keys)
+    return _completed(frame, dimensions, view).select(*view.entity.keys, AS_OF, *view.descriptions)
+
+
+def _completed(
+    frame: pl.DataFrame, dimensions: Mapping[Dimension, pl.DataFrame], view: FeatureView
+) -> pl.DataFrame:
+    """Add attributes, and the expressions over what is there."""
     for dimension, attributes in view.dimensions.items():
         frame = looked_up(frame, dimensions[dimension], dimension, attributes)
-    frame = frame.with_columns((pl.col(AS_OF) - DAY).dt.date().alias(PARTITION))
     for feature in view.expressions:
         frame = frame.with_columns(feature.expression.alias(feature.name))
-    return frame.select(PARTITION, AS_OF, *keys, *view.descriptions)
+    return frame
