@@ -7,7 +7,7 @@ import polars as pl
 
 from flywheel_assets.declare.organize import CANCELS, Cancellation, Dimension, Fact
 from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION, RETRACTS
-from flywheel_assets.point_in_time.as_of import as_of
+from flywheel_assets.point_in_time import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"
