@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.rules import (
@@ -19,7 +18,7 @@ from flywheel_assets.declare.rules import (
 from flywheel_assets.errors import ColumnsError, nearest
 from flywheel_assets.point_in_time.channel import Queries, Rows
 from flywheel_assets.point_in_time.conventions import Conventions
-from flywheel_assets.point_in_time.layout import Ints, Sorted, arrange, codes_of
+from flywheel_assets.point_in_time.layout import Codes, Ints, Sorted, arrange, codes_of
 from flywheel_assets.point_in_time.visible import NEVER, replaced
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -118,8 +117,8 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     """
     _check_zones(table, spine, at)
     moments = microseconds(spine, at) - conventions.lag // _MICROSECOND
-    codes, spine_codes, n_entities = codes_of(table, spine, by)
-    asked = arrange(spine_codes, n_entities, moments)
+    codes, spine_codes = codes_of(table, spine, by)
+    asked = arrange(spine_codes, moments)
     target = np.empty(moments.size, np.int32)
     target[asked.slot] = np.arange(moments.size, dtype=np.int32)
     moments = asked.arrange(moments)
@@ -137,7 +136,7 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
         bound = moments - window // _MICROSECOND + excluded
         return bound - bound % _DAY if aligned else bound
 
-    order, rows = _rows(table, codes, n_entities, conventions, ties=ties)
+    order, rows = _rows(table, codes, conventions, ties=ties)
     return Prepared(rows=rows, order=order, queries=queries, lower=lower)
 
 
@@ -159,8 +158,7 @@ def _check_zones(table: pl.DataFrame, spine: pl.DataFrame, at: str) -> None:
 
 def _rows(
     table: pl.DataFrame,
-    codes: NDArray[np.int32],
-    n_entities: int,
+    codes: Codes,
     conventions: Conventions,
     *,
     ties: bool,
@@ -168,10 +166,7 @@ def _rows(
     happened = microseconds(table, EVENT_TIME)
     known = microseconds(table, KNOWN_AT) if KNOWN_AT in table.columns else happened
     lasting, until = replaced(table, availability=conventions.availability)
-    if lasting.size:
-        codes = codes.copy()
-        codes[lasting[until == NEVER]] = -1
-    order = arrange(codes, n_entities, happened, known)
+    order = arrange(codes.without(lasting[until == NEVER]), happened, known)
     event_time = order.arrange(happened)
     known = event_time if known is happened else order.arrange(known)
     if ties and OBSERVATION_ID in table.columns:

@@ -10,20 +10,22 @@ _PATIENCE = 16
 
 
 @njit(cache=True, nogil=True)
-def count(first: int, last: int, codes: Any, counts: Any) -> None:
-    """Count the rows of each code; negative codes are left out."""
+def count(first: int, last: int, numbers: Any, least: int, counts: Any) -> None:
+    """Count the rows of each entity; rows of none are left out."""
     for i in range(first, last):
-        if codes[i] >= 0:
-            counts[codes[i]] += 1
+        code = numbers[i] - least
+        if 0 <= code < counts.size:
+            counts[code] += 1
 
 
 @njit(cache=True, nogil=True)
-def place(first: int, last: int, codes: Any, nexts: Any, slot: Any) -> None:
-    """Give each row the next slot of its code, and -1 to rows that are left out."""
+def place(first: int, last: int, numbers: Any, least: int, nexts: Any, slot: Any) -> None:
+    """Give each row the next slot of its entity, and -1 to rows of none."""
     for i in range(first, last):
-        if codes[i] >= 0:
-            slot[i] = nexts[codes[i]]
-            nexts[codes[i]] += 1
+        code = numbers[i] - least
+        if 0 <= code < nexts.size:
+            slot[i] = nexts[code]
+            nexts[code] += 1
         else:
             slot[i] = -1
 
