@@ -191,6 +191,8 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
     if settings is not None:
         return settings.demo and source is None
     observation = flywheel.features.fact.observation
+    if observation.source is None:
+        return False
     declared = home.source_path(observation.name, observation.source.path)
     return source is None and flywheel.name == "repurchase" and not declared.exists()
 

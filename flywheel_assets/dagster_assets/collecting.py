@@ -1,0 +1,93 @@
+"""Collecting a range of days: files and inbox in, three tables out. Needs no Dagster."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.collect import (
+    ACCOUNT_SCHEMA,
+    REJECTED_SCHEMA,
+    Collected,
+    observation_schema,
+    settle,
+    validate,
+)
+from flywheel_assets.stages.received import API, as_raw, repeats
+from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.inbox import Inbox
+from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, received_table
+from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stores.tables import Tables
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """What collecting an observation needs.
+
+    What it writes is a function of the files and of what was received, so whoever is killed
+    between any two writes, or is not alone, has only to do it again.
+    """
+
+    observation: Observation
+    home: Home
+    settings: Settings
+    inbox: Inbox
+    tables: Tables
+
+    def collect(self, first: date, last: date) -> tuple[Collected, int]:
+        """Collect a range no longer than ``duplicates_within``, and write it.
+
+        Returns
+        -------
+        tuple of Collected and int
+            What was written, and how many records there were.
+        """
+        kind, start = self.observation.name, self.settings.start
+        drain(self.inbox, self.tables, kind, first, last, start=start)
+        received = self.tables.read(received_table(kind), RECEIVED_SCHEMA, first, last).collect()
+        checked = pl.concat([*self._from_source(first, last), self._from_api(received)])
+        known = self.tables.read(
+            f"collect/{kind}",
+            observation_schema(self.observation),
+            first - self.observation.duplicates_within,
+            first - DAY,
+        ).collect()
+        again = repeats(received)
+        result = settle(checked, known, self.observation, again)
+        self._write(result, first, last)
+        forget(self.inbox, kind, last, self.observation.duplicates_within)
+        return result, checked.height + int(again["count"].sum())
+
+    def _from_source(self, first: date, last: date) -> list[pl.DataFrame]:
+        observation, start = self.observation, self.settings.start
+        # The simulated product of a demo reports through the API alone.
+        if observation.source is None or self.settings.demo:
+            return []
+        path = self.home.source_path(observation.name, observation.source.path)
+        raw = read_source(observation, path, first, last, start=start)
+        if raw is None:
+            return []
+        # What no time dates belongs to the day of the record above it; what was known before the
+        # home began belongs to its first day.
+        day = pl.col(PARTITION).forward_fill().fill_null(start)
+        return [
+            validate(raw, observation, observation.source)
+            .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
+            .filter(pl.col(PARTITION).is_between(first, last))
+        ]
+
+    def _from_api(self, received: pl.DataFrame) -> pl.DataFrame:
+        checked = validate(as_raw(received, self.observation), self.observation, API)
+        start = pl.lit(self.settings.start)
+        return checked.with_columns(pl.max_horizontal(PARTITION, start).alias(PARTITION))
+
+    def _write(self, result: Collected, first: date, last: date) -> None:
+        key, schema = f"collect/{self.observation.name}", observation_schema(self.observation)
+        replace = self.tables.replace
+        replace(key, result.observations, schema, first, last, empty=False)
+        replace(f"{key}_rejected", result.rejected, REJECTED_SCHEMA, first, last)
+        replace(f"{key}_accounts", result.accounts, ACCOUNT_SCHEMA, first, last)
