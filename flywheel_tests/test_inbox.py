@@ -1,4 +1,4 @@
-"""The inbox, and collecting from it: real SQLite files, real Delta tables, real processes killed."""
+"""The inbox: a real SQLite file, real full disks, real processes."""
 
 import os
 import sqlite3
@@ -63,7 +63,7 @@ def test_receipts_tell_duplicates_from_conflicts(inbox: Inbox, clock: Clock) -> 
         ("accepted", first + 5),
     ]
     waiting = inbox.waiting("click", 10)
-    assert [(e.status, e.observation_id, e.count) for e in waiting] == [
+    assert [(e.status, e.observation_id, e.copies) for e in waiting] == [
         ("accepted", "1", 1),
         ("accepted", "2", 1),
         ("duplicate", None, 2),

@@ -60,7 +60,7 @@ class Collecting:
         result = settle(checked, known, self.observation, again)
         self._write(result, first, last)
         forget(self.inbox, kind, last, self.observation.duplicates_within)
-        return result, checked.height + int(again["count"].sum())
+        return result, checked.height + int(again["copies"].sum())
 
     def _from_source(self, first: date, last: date) -> list[pl.DataFrame]:
         observation, start = self.observation, self.settings.start

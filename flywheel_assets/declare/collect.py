@@ -270,6 +270,11 @@ class Observation:
         return {f.name: f.dtype for f in self.fields}
 
     @property
+    def tells_when(self) -> bool:
+        """Whether its records say when it happened, and not only when it became known."""
+        return self.source is None or self.source.event_time is not None
+
+    @property
     def is_full_dump(self) -> bool:
         """Whether each day's records are the whole of the source."""
         return isinstance(self.source, DailyFiles) and self.source.full_dump

@@ -129,7 +129,7 @@ class FeatureView:
             where = f"aggregation {aggregation.name!r} of {what}"
             if aggregation.column is not None:
                 check_columns([aggregation.column], self.fact.schema, where)
-            if aggregation.window and self.fact.observation.source.event_time is None:
+            if aggregation.window and not self.fact.observation.tells_when:
                 raise DeclarationError(
                     expected=f"{where} over a fact whose rows have a time",
                     found=f"fact {self.fact.name!r}, whose source declares no event_time",

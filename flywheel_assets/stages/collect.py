@@ -144,7 +144,7 @@ def settle(
     known : DataFrame
         Observations already collected within that time before, in the same columns.
     repeats : DataFrame, optional
-        How many duplicates the inbox recognised itself: ``partition_date``, ``count``.
+        How many duplicates the inbox recognised itself: ``partition_date``, ``copies``.
     """
     horizon = observation.duplicates_within
     columns = list(observation_schema(observation))
@@ -189,7 +189,7 @@ def _accounts(
 
     received = count(checked, "received")
     if repeats is not None:
-        again = repeats.select(PARTITION, received="count")
+        again = repeats.select(PARTITION, received="copies")
         received = pl.concat([received, again]).group_by(PARTITION).agg(pl.col("received").sum())
     return (
         received.join(count(new, "collected"), on=PARTITION, how="left")

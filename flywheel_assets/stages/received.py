@@ -39,7 +39,7 @@ def as_raw(received: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     accepted = pl.col("status") == "accepted"
     text = pl.when(accepted).then(pl.col("record"))
     records = _decoded(rows.select(text).to_series(), observation)
-    problem = pl.when(~accepted).then(pl.col("reason"))
+    problem: pl.Expr = pl.when(~accepted).then(pl.col("reason"))
     if observation.is_full_dump:
         problem = pl.coalesce(problem, pl.lit("a full dump tells the whole of its source"))
     unread = accepted & records.is_null()
@@ -65,10 +65,10 @@ def repeats(received: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        ``partition_date``, ``count``.
+        ``partition_date``, ``copies``.
     """
     again = received.filter(status="duplicate")
-    return again.group_by("partition_date").agg(pl.col("count").sum())
+    return again.group_by("partition_date").agg(pl.col("copies").sum())
 
 
 def _decoded(texts: pl.Series, observation: Observation) -> pl.Series:

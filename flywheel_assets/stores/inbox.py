@@ -85,7 +85,7 @@ class Entry(NamedTuple):
     """A line of the inbox that has not been collected.
 
     ``status`` is accepted (``content`` is the record), rejected (``content`` is the raw record),
-    or duplicate: ``count`` records of that day that had been received before.
+    or duplicate: ``copies`` records of that day that had been received before.
     """
 
     seq: int
@@ -95,7 +95,7 @@ class Entry(NamedTuple):
     event_time: int | None
     content: bytes | None
     reason: str | None
-    count: int
+    copies: int
 
 
 def now_us() -> int:

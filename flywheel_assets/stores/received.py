@@ -24,10 +24,10 @@ RECEIVED_SCHEMA: dict[str, Any] = {
     EVENT_TIME: UTC_TIME,
     "record": pl.String(),
     "reason": pl.String(),
-    "count": pl.Int64(),
+    "copies": pl.Int64(),
 }
 """``seq`` is the place in the order of receipt. ``status`` is accepted, rejected (``record`` is the
-raw text) or duplicate (``count`` records that had been received before)."""
+raw text) or duplicate (``copies`` records that had been received before)."""
 
 
 def received_table(kind: str) -> str:
@@ -95,7 +95,7 @@ def _frame(entries: list[Entry], day: date) -> pl.DataFrame:
             **{name: found[name] for name in ("seq", KNOWN_AT, "status", OBSERVATION_ID)},
             EVENT_TIME: found[EVENT_TIME],
             "record": content,
-            **{name: found[name] for name in ("reason", "count")},
+            **{name: found[name] for name in ("reason", "copies")},
         },
         schema=RECEIVED_SCHEMA | times,
     )
