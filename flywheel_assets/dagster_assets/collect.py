@@ -34,7 +34,6 @@ from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
 from flywheel_assets.stages.decisions import DECIDED_AT, DECISION_COLUMNS
-from flywheel_assets.stores.inbox import Inbox
 
 UTC_TIME = pl.Datetime("us", "UTC")
 DECISION_SCHEMA: dict[str, Any] = {
@@ -92,9 +91,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        work = Collecting(
-            observation, build.home, build.settings, Inbox(build.home.inbox), build.tables
-        )
+        work = Collecting(observation, build.home, build.settings)
         length = min(CHUNK, max(observation.duplicates_within, DAY))
         totals: Counter[date] = Counter()
         refused: Counter[date] = Counter()

@@ -1,5 +1,6 @@
 """Collecting a range of days: files and inbox in, three tables out. Needs no Dagster."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
@@ -35,8 +36,11 @@ class Collecting:
     observation: Observation
     home: Home
     settings: Settings
-    inbox: Inbox
-    tables: Tables
+
+    @property
+    def tables(self) -> Tables:
+        """The lakehouse."""
+        return Tables(self.home.lakehouse)
 
     def collect(self, first: date, last: date) -> tuple[Collected, int]:
         """Collect a range no longer than ``duplicates_within``, and write it.
@@ -46,21 +50,24 @@ class Collecting:
         tuple of Collected and int
             What was written, and how many records there were.
         """
-        kind, start = self.observation.name, self.settings.start
-        drain(self.inbox, self.tables, kind, first, last, start=start)
-        received = self.tables.read(received_table(kind), RECEIVED_SCHEMA, first, last).collect()
+        kind, horizon = self.observation.name, self.observation.duplicates_within
+        with closing(Inbox(self.home.inbox)) as inbox:
+            drain(inbox, self.tables, kind, first, last, start=self.settings.start)
+            result, received = self._settle(first, last)
+            self._write(result, first, last)
+            forget(inbox, kind, last, horizon)
+        return result, received
+
+    def _settle(self, first: date, last: date) -> tuple[Collected, int]:
+        observation, horizon = self.observation, self.observation.duplicates_within
+        read = self.tables.read
+        received = read(received_table(observation.name), RECEIVED_SCHEMA, first, last).collect()
         checked = pl.concat([*self._from_source(first, last), self._from_api(received)])
-        known = self.tables.read(
-            f"collect/{kind}",
-            observation_schema(self.observation),
-            first - self.observation.duplicates_within,
-            first - DAY,
-        ).collect()
+        schema = observation_schema(observation)
+        known = read(f"collect/{observation.name}", schema, first - horizon, first - DAY).collect()
         again = repeats(received)
-        result = settle(checked, known, self.observation, again)
-        self._write(result, first, last)
-        forget(self.inbox, kind, last, self.observation.duplicates_within)
-        return result, checked.height + int(again["copies"].sum())
+        settled = settle(checked, known, observation, again)
+        return settled, checked.height + int(again["copies"].sum())
 
     def _from_source(self, first: date, last: date) -> list[pl.DataFrame]:
         observation, start = self.observation, self.settings.start
