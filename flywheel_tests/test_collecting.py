@@ -17,6 +17,8 @@ from flywheel_assets.stages import checks
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox, Received, Rejected
+from flywheel_assets.stores.replay import Replayed, replay
+from flywheel_assets.stores.tables import Tables
 from flywheel_tests.clicks import DAY, OWNERS, START, click, home_with, sent, us, visitor
 from flywheel_tests.conftest import contents
 
@@ -188,6 +190,37 @@ def test_records_sent_again_days_apart_count_once(tmp_path: Path) -> None:
     table = contents(home.root)["collect/click"]
     assert table.height == table["observation_id"].n_unique() == days * n
     assert sum(received for received, *_ in accounts(home)) == total
+
+
+def test_rejects_are_received_when_the_contract_takes_them(tmp_path: Path) -> None:
+    """Collected or not, of no kind or of one: each once, known from the replay on."""
+    home = home_with(tmp_path)
+    tables = Tables(home.lakehouse)
+    raws = [b"1", b"2", b"3", b"no"]
+    inbox = Inbox(home.inbox, clock=lambda: us(0))
+    inbox.reject([Rejected("click", "why", raw) for raw in raws[:2]])
+    inbox.reject([Rejected(None, "kind?", raw) for raw in raws[2:]])
+    inbox.close()
+    collect(home, 0)
+    inbox = Inbox(home.inbox, clock=lambda: us(1))
+    inbox.reject([Rejected("click", "why", b"4"), Rejected("click", "why", b"1")])
+
+    def read(raw: bytes) -> Received | Rejected:
+        if raw in {b"no", b"2"}:
+            return Rejected("click", "still", raw)
+        return sent(raw.decode(), int(raw), day=0)
+
+    assert replay(inbox, tables, "click", read) == Replayed(accepted=2, duplicate=1, rejected=1)
+    assert replay(inbox, tables, "click", read) == Replayed(rejected=1)
+    assert replay(inbox, tables, None, read) == Replayed(accepted=1, rejected=1)
+    assert [raw for *_, raw in inbox.rejects(None)] == [b"no"]
+    collect(home, 1)
+    assert replay(inbox, tables, "click", read) == Replayed(rejected=1)
+    inbox.close()
+    rows = contents(home.root)["collect/click"].sort("observation_id")
+    assert rows["observation_id"].to_list() == ["1", "3", "4"]
+    assert rows["partition_date"].unique().to_list() == [START + DAY]
+    assert accounts(home) == [(2, 0, 2, 0), (6, 3, 2, 1)]
 
 
 KILLED = """

@@ -297,10 +297,16 @@ class Inbox:
         with self._lock, _translated():
             return set(self._db.execute("select seq, known_at from replayed"))
 
-    def replay(self, seq: int, known_at: int) -> None:
-        """Keep in mind that a reject was received after all."""
+    def replay(self, places: Sequence[tuple[int, int]]) -> None:
+        """Keep in mind that rejects, by seq and known_at, were received after all.
+
+        One of no declared kind leaves the inbox: nothing else would collect it.
+        """
         with self._commit() as db:
-            db.execute("insert or ignore into replayed values (?, ?)", (seq, known_at))
+            db.executemany("insert or ignore into replayed values (?, ?)", places)
+            db.executemany(
+                "delete from rejected where kind is null and seq = ? and known_at = ?", places
+            )
 
     def problems(self) -> list[str]:
         """Look for torn pages and broken indexes; empty where all is well."""
