@@ -183,7 +183,9 @@ def test_records_sent_again_days_apart_count_once(tmp_path: Path) -> None:
         inbox.put(batch)
         collect(home, day)
         # Ids beyond the horizon are forgotten, so that looking costs no more as history grows.
-        held = inbox._db.execute("select count(*), count(record) from received").fetchone()
+        held = inbox._file.connection.execute(
+            "select count(*), count(record) from received"
+        ).fetchone()
         assert held[0] <= 2 * n
         assert held[1] == 0
         inbox.close()

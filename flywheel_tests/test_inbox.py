@@ -148,8 +148,8 @@ def test_what_was_collected_is_still_known_for_the_horizon(inbox: Inbox, clock: 
 def test_a_full_disk_acknowledges_nothing(inbox: Inbox) -> None:
     """What does not fit is refused as a whole; what was there stays, and the next that fits."""
     inbox.put([record(0)])
-    pages = inbox._db.execute("pragma page_count").fetchone()[0]
-    inbox._db.execute(f"pragma max_page_count = {pages + 20}")
+    pages = inbox._file.connection.execute("pragma page_count").fetchone()[0]
+    inbox._file.connection.execute(f"pragma max_page_count = {pages + 20}")
     with pytest.raises(InboxFullError, match="free some"):
         inbox.put([record(n, "x" * 1_000) for n in range(1, 500)])
     assert [e.observation_id for e in inbox.waiting("click", 10)] == ["0"]
@@ -209,7 +209,7 @@ def test_a_locked_inbox_is_busy(tmp_path: Path, clock: Clock) -> None:
 def test_a_torn_page_is_found(tmp_path: Path, inbox: Inbox) -> None:
     """Half a page of other bytes does not pass for a sound inbox."""
     inbox.put([record(n, "x" * 500) for n in range(2_000)])
-    inbox._db.execute("pragma wal_checkpoint(truncate)")
+    inbox._file.connection.execute("pragma wal_checkpoint(truncate)")
     assert inbox.problems() == []
     inbox.close()
     content = bytearray(inbox.path.read_bytes())
@@ -245,12 +245,14 @@ def test_two_processes_on_one_home(tmp_path: Path) -> None:
     said = [p.communicate()[0].splitlines() for p in processes]
     assert [p.returncode for p in processes] == [0, 0]
     inbox = Inbox(tmp_path)
-    rows = inbox._db.execute("select known_at, observation_id from received order by seq")
+    rows = inbox._file.connection.execute(
+        "select known_at, observation_id from received order by seq"
+    )
     times, ids = zip(*rows.fetchall(), strict=True)
     assert list(times) == sorted(times)
     assert sorted(map(int, ids)) == list(range(750))
     assert len(set(times)) == 150
-    assert inbox._db.execute("select sum(count) from repeated").fetchone() == (250,)
+    assert inbox._file.connection.execute("select sum(count) from repeated").fetchone() == (250,)
     for lines in said:
         known = [int(line.split()[1]) for line in lines]
         assert len(known) == 100

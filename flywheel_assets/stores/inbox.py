@@ -1,27 +1,22 @@
 """The inbox: what was received, on disk before it is acknowledged, until it is collected."""
 
 import hashlib
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from flywheel_assets.errors import InboxBusyError, InboxError, InboxFullError
+from flywheel_assets.errors import InboxError
+from flywheel_assets.stores.synced_sqlite import SyncedSqlite
 
 DAY_US = 86_400_000_000
 KEPT_OF_A_REJECT = 64 * 1024
 _ROWS = 100
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 # `received` holds a record until it is collected, and after that its digest alone, by which it is
 # known when it is sent again. `seq` counts all that is written, in the order of its receipt.
-_MADE = "select 1 from sqlite_master where name = 'replayed'"
 _SCHEMA = """
 create table if not exists clock (
     one integer primary key check (one = 1), known_at integer not null, seq integer not null);
@@ -138,16 +133,9 @@ class Inbox:
         self, root: Path, *, clock: Callable[[], int] = now_us, wait_seconds: float = 5
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.path = root / "inbox.sqlite"
-        self._clock, self._lock = clock, threading.Lock()
-        self._db = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=wait_seconds
-        )
-        self._db.create_function("digest", 1, _digest, deterministic=True)
-        with _translated():
-            self._open(time.monotonic() + wait_seconds)
-        for folder in (root, root.parent):
-            _sync(folder)
+        self.path, self._clock = root / "inbox.sqlite", clock
+        self._file = SyncedSqlite(self.path, _SCHEMA, wait_seconds=wait_seconds)
+        self._file.connection.create_function("digest", 1, _digest, deterministic=True)
 
     def put(self, records: Sequence[Received]) -> list[Receipt]:
         """Receive records in one durable commit, all or none, in order.
@@ -157,7 +145,7 @@ class Inbox:
         """
         if not records:
             return []
-        with self._commit() as db:
+        with self._file.commit() as db:
             known_at, seq = self._tick(db, len(records))
             receipts: list[Receipt] = []
             accepted = Receipt("accepted", known_at)
@@ -179,7 +167,7 @@ class Inbox:
         """Keep records that were refused, in one durable commit."""
         if not records:
             return
-        with self._commit() as db:
+        with self._file.commit() as db:
             known_at, seq = self._tick(db, len(records))
             db.executemany(
                 "insert into rejected values (?, ?, ?, ?, ?)",
@@ -205,7 +193,7 @@ class Inbox:
                 found=f"one that closes at {moment} microseconds, and it is {self._clock()}",
                 remedy="collect it when it has closed",
             )
-        with self._commit() as db:
+        with self._file.commit() as db:
             db.execute("update clock set known_at = max(known_at, ?)", (moment - 1,))
 
     def days(self, kind: str, first: int, last: int) -> list[int]:
@@ -223,10 +211,10 @@ class Inbox:
             and known_at / :day between :first and :last
             union select day from repeated where kind = :kind and day between :first and :last
             order by 1"""
-        with self._lock, _translated():
-            low, high = self._seq_at(first * DAY_US), self._seq_at((last + 1) * DAY_US) - 1
+        with self._file.reading() as db:
+            low, high = _seq_at(db, first * DAY_US), _seq_at(db, (last + 1) * DAY_US) - 1
             values = {"day": DAY_US, "kind": kind, "first": first, "last": last}
-            rows = self._db.execute(query, values | {"low": low, "high": high})
+            rows = db.execute(query, values | {"low": low, "high": high})
             return [day for (day,) in rows]
 
     def waiting(self, kind: str, day: int) -> list[Entry]:
@@ -239,18 +227,18 @@ class Inbox:
             from rejected where known_at / :day = :at and kind = :kind
             union all select seq, day * :day, 'duplicate', null, null, null, null, count
             from repeated where day = :at and kind = :kind order by 1"""
-        with self._lock, _translated():
-            first, last = self._span(day)
+        with self._file.reading() as db:
+            first, last = _span(db, day)
             values = {"first": first, "last": last, "kind": kind, "day": DAY_US, "at": day}
-            return [Entry(*row) for row in self._db.execute(query, values)]
+            return [Entry(*row) for row in db.execute(query, values)]
 
     def collected(self, kind: str, day: int) -> None:
         """Let go of what was received on a closed day; what tells duplicates by stays.
 
         Call it once the commit that holds the records is durable, not before.
         """
-        with self._commit() as db:
-            first, last = self._span(day)
+        with self._file.commit() as db:
+            first, last = _span(db, day)
             values = {"first": first, "last": last, "kind": kind, "day": DAY_US, "at": day}
             db.execute(
                 "update received set digest = digest(record), record = null "
@@ -268,10 +256,10 @@ class Inbox:
         at_once : int
             Rows looked at in a commit, so that receiving goes on meanwhile.
         """
-        with self._lock, _translated():
-            start, end = 0, self._seq_at(before)
+        with self._file.reading() as db:
+            start, end = 0, _seq_at(db, before)
         while start < end:
-            with self._commit() as db:
+            with self._file.commit() as db:
                 row = db.execute(
                     "select max(seq), count(*) from (select seq from received "
                     "where seq >= ? and seq < ? order by seq limit ?)",
@@ -289,20 +277,20 @@ class Inbox:
     def rejects(self, kind: str | None) -> list[tuple[int, int, bytes]]:
         """Read the rejects of a kind that have not been collected: seq, known_at, raw text."""
         query = "select seq, known_at, raw from rejected where kind is ? order by seq"
-        with self._lock, _translated():
-            return self._db.execute(query, (kind,)).fetchall()
+        with self._file.reading() as db:
+            return db.execute(query, (kind,)).fetchall()
 
     def replayed(self) -> set[tuple[int, int]]:
         """List the rejects that were received after all, by their seq and known_at."""
-        with self._lock, _translated():
-            return set(self._db.execute("select seq, known_at from replayed"))
+        with self._file.reading() as db:
+            return set(db.execute("select seq, known_at from replayed"))
 
     def replay(self, places: Sequence[tuple[int, int]]) -> None:
         """Keep in mind that rejects, by seq and known_at, were received after all.
 
         One of no declared kind leaves the inbox: nothing else would collect it.
         """
-        with self._commit() as db:
+        with self._file.commit() as db:
             db.executemany("insert or ignore into replayed values (?, ?)", places)
             db.executemany(
                 "delete from rejected where kind is null and seq = ? and known_at = ?", places
@@ -310,46 +298,11 @@ class Inbox:
 
     def problems(self) -> list[str]:
         """Look for torn pages and broken indexes; empty where all is well."""
-        with self._lock:
-            try:
-                found = [text for (text,) in self._db.execute("pragma quick_check")]
-            except sqlite3.DatabaseError as error:
-                return [str(error)]
-        return [] if found == ["ok"] else found
+        return self._file.problems()
 
     def close(self) -> None:
         """Let the file go."""
-        with self._lock:
-            self._db.close()
-
-    def _open(self, until: float) -> None:
-        # To turn a new file to write-ahead mode needs it alone, and is not waited for by SQLite.
-        while True:
-            try:
-                self._db.execute("pragma journal_mode = wal")
-                self._db.execute("pragma synchronous = full")
-                if not self._db.execute(_MADE).fetchall():
-                    self._db.executescript(f"begin immediate; {_SCHEMA} commit;")
-            except sqlite3.OperationalError as error:
-                if self._db.in_transaction:
-                    self._db.execute("rollback")
-                if _code(error) not in _BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
-
-    @contextmanager
-    def _commit(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _translated():
-            try:
-                self._db.execute("begin immediate")
-                yield self._db
-                self._db.execute("commit")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("rollback")
-                raise
+        self._file.close()
 
     def _tick(self, db: sqlite3.Connection, count: int) -> tuple[int, int]:
         """Take the next receipt time, and so many places in the order of receipt."""
@@ -358,21 +311,23 @@ class Inbox:
         db.execute("update clock set known_at = ?, seq = ?", (known_at, seq + count))
         return known_at, seq + 1
 
-    def _span(self, day: int) -> tuple[int, int]:
-        return self._seq_at(day * DAY_US), self._seq_at((day + 1) * DAY_US) - 1
 
-    def _seq_at(self, moment: int) -> int:
-        """Find the first place from a moment on: times rise with places, so halve the range."""
-        query = "select seq, known_at from received where seq >= ? order by seq limit 1"
-        low, high = 0, int(self._db.execute("select seq + 1 from clock").fetchone()[0])
-        while low < high:
-            middle = (low + high) // 2
-            row = self._db.execute(query, (middle,)).fetchone()
-            if row is None or row[1] >= moment:
-                high = middle
-            else:
-                low = row[0] + 1
-        return low
+def _span(db: sqlite3.Connection, day: int) -> tuple[int, int]:
+    return _seq_at(db, day * DAY_US), _seq_at(db, (day + 1) * DAY_US) - 1
+
+
+def _seq_at(db: sqlite3.Connection, moment: int) -> int:
+    """Find the first place from a moment on: times rise with places, so halve the range."""
+    query = "select seq, known_at from received where seq >= ? order by seq limit 1"
+    low, high = 0, int(db.execute("select seq + 1 from clock").fetchone()[0])
+    while low < high:
+        middle = (low + high) // 2
+        row = db.execute(query, (middle,)).fetchone()
+        if row is None or row[1] >= moment:
+            high = middle
+        else:
+            low = row[0] + 1
+    return low
 
 
 def _insert(db: sqlite3.Connection, part: Sequence[Received], known_at: int, seq: int) -> int:
@@ -417,35 +372,3 @@ def _count(db: sqlite3.Connection, kind: str, day: int, count: int) -> None:
 
 def _digest(record: bytes) -> bytes:
     return hashlib.blake2b(record, digest_size=16).digest()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code, found = _code(error), str(error)
-        if code in _FULL:
-            raise InboxFullError(
-                expected="room on the inbox's disk", found=found, remedy="free some, send again"
-            ) from error
-        if code in _BUSY:
-            raise InboxBusyError(
-                expected="an inbox that can be written", found=found, remedy="send it again later"
-            ) from error
-        raise InboxError(
-            expected="a sound inbox", found=found, remedy="run flywheel doctor"
-        ) from error
-
-
-def _code(error: sqlite3.DatabaseError) -> int:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code if code in _FULL else code & 0xFF
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
