@@ -4,6 +4,7 @@ Each error says what was expected, what was found, and what to do::
 
     FlywheelError
     ├── DeclarationError         a declaration that cannot mean anything: raised at import
+    ├── ColumnsError             columns that do not fit what is asked of them
     ├── SourceError              a source that cannot be read as declared
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
@@ -40,6 +41,10 @@ class FlywheelError(Exception):
 
 class DeclarationError(FlywheelError):
     """A declaration that cannot mean anything."""
+
+
+class ColumnsError(FlywheelError):
+    """Columns that do not fit what is asked of them."""
 
 
 class SourceError(FlywheelError):

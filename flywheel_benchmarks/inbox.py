@@ -1,4 +1,4 @@
-"""A million observations of which 30% are sent again, days apart: are the facts exact, at what cost?
+"""A million observations, 30% of them sent again days apart: exact facts, and at what cost.
 
 Run ``python -m flywheel_benchmarks.inbox [records] [days]``. Each day's new records and those sent
 again go through the inbox in batches of 1,000, then the day is collected. The cost of a receipt on

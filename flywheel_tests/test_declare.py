@@ -98,7 +98,6 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no such function": (lambda: count(function="avg"), "mean"),
     "a sum of nothing": (lambda: count(function="sum"), "add column"),
-    "a window of hours": (lambda: count(window=timedelta(hours=36)), "round it to days"),
     "a window of nothing": (lambda: count(window=timedelta(0)), "above zero"),
     "a column that is not there": (
         lambda: replace(customer_orders, aggregations=(count(column="revenu"),), expressions=()),

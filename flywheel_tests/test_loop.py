@@ -7,15 +7,17 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from flywheel_assets import Cancellation
 from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
 from flywheel_assets.dagster_assets.selection import whole
-from flywheel_assets.dagster_assets.turn import Run, Turner, day_by_day
+from flywheel_assets.dagster_assets.turn import Run, Turner, day_by_day, replay
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import repurchase
@@ -198,3 +200,47 @@ def test_real_orders_are_accounted_for(tmp_path: Path) -> None:
     assert rejected.height == 135_080
     assert rejected["reason"].str.contains("customer_id: required, found nothing").all()
     assert (facts.filter("is_cancellation")["quantity"] < 0).all()
+
+
+def test_training_rows_hold_what_decisions_saw(orders: Path, tmp_path: Path) -> None:
+    """With a fifth of the lines late and cancellations that withdraw: no feature differs.
+
+    And a snapshot that was meddled with is found.
+    """
+    chance = random.Random(3)  # noqa: S311  a repeatable choice, no secret
+    folder, kept = tmp_path / "orders", {}
+    for file in sorted(orders.glob("*.csv")):
+        header, *lines = file.read_text().splitlines()
+        for line in lines:
+            late = chance.randint(1, 9) if chance.random() < 0.2 else 0
+            day = min(date.fromisoformat(file.stem) + late * DAY, LAST)
+            kept.setdefault(day, [header]).append(line)
+    folder.mkdir()
+    for day, lines in kept.items():
+        (folder / f"{day}.csv").write_text("\n".join(lines) + "\n")
+    rule = Cancellation(
+        when=pl.col("invoice").str.starts_with("C"),
+        becomes="retraction",
+        measures=("quantity",),
+        match=("customer_id", "stock_code"),
+    )
+    fact = replace(repurchase.features.fact, cancellation=rule)
+    view = replace(repurchase.features, fact=fact)
+    flywheel = replace(
+        repurchase, features=view, training_set=replace(repurchase.outcome, fact=fact)
+    )
+    home = Home(tmp_path / "home")
+    home.extend(FIRST, LAST, {"order_line": str(folder)}, ongoing=False, demo=False)
+    turner = Turner(home, [flywheel])
+    turner.turn(list(replay(flywheel, FIRST, LAST)), lambda _: None)
+    tables = contents(home.root)
+    facts = tables["organize/fct_order_line"]
+    late = facts.filter(pl.col("known_at") > pl.col("event_time") + DAY)
+    assert late.height > facts.height * 0.15
+    assert facts["retracts"].count() > 20
+    assert tables["repurchase/training_set"].height > 1_000
+    path = str(home.lakehouse / "features" / "customer_orders")
+    meddled = pl.read_delta(path).with_columns(pl.col("revenue_30d") + 0.01)
+    meddled.write_delta(path, mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        turner._execute(Run(("repurchase/training_set",), LAST, LAST))

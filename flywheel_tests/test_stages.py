@@ -17,7 +17,7 @@ from flywheel_assets.flywheels.repurchase import (
 )
 from flywheel_assets.stages.collect import observation_schema, settle, validate
 from flywheel_assets.stages.decisions import allocate, decide
-from flywheel_assets.stages.organize import as_of, changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts, looked_up
 from flywheel_assets.stages.training_set import training_set
 
 DAY = timedelta(days=1)
@@ -33,6 +33,15 @@ RETRACTION = Cancellation(
 def at(day: int, hour: int = 12) -> datetime:
     """Give an hour of a day in January."""
     return datetime(2026, 1, 1, hour, tzinfo=UTC) + (day - 1) * DAY
+
+
+def there(rows: pl.DataFrame, dimension: Dimension, moment: datetime) -> dict[int, str]:
+    """Give the country of each customer who is in a dimension at a moment."""
+    spine = pl.DataFrame({"customer_id": [7, 8]}).with_columns(
+        pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias("as_of")
+    )
+    found = looked_up(spine, rows, dimension, ["country"]).drop_nulls("country")
+    return dict(found.select("customer_id", "country").iter_rows())
 
 
 def lines(*rows: tuple[str, int, int, int, str]) -> pl.DataFrame:
@@ -122,8 +131,8 @@ def test_a_dimension_keeps_changes() -> None:
     for day in rows.partition_by("partition_date", maintain_order=True):
         daily = pl.concat([daily, changes(day, daily, customers)])
     assert daily.equals(whole)
-    assert as_of(whole, at(3, 0), ["customer_id"])["country"].to_list() == ["UK"]
-    assert as_of(whole, at(4, 0), ["customer_id"])["country"].to_list() == ["France"]
+    assert there(whole, customers, at(3, 0)) == {7: "UK"}
+    assert there(whole, customers, at(4, 0)) == {7: "France"}
 
 
 def dumped() -> Dimension:
@@ -140,8 +149,8 @@ def test_what_is_gone_from_a_dump_is_closed() -> None:
         ("1", 1, 1, 7, "UK"), ("2", 1, 1, 8, "UK"), ("3", 2, 1, 8, "UK"), ("4", 3, 1, 7, "UK")
     )
     found = changes(rows, pl.DataFrame(schema=dimension_schema(dump)), dump)
-    there = [sorted(as_of(found, at(d, 0), ["customer_id"])["customer_id"]) for d in (2, 3, 4)]
-    assert there == [[7, 8], [8], [7]]
+    found_on = [sorted(there(found, dump, at(d, 0))) for d in (2, 3, 4)]
+    assert found_on == [[7, 8], [8], [7]]
 
 
 def test_a_dump_whose_rows_are_old_is_told_anew_each_day() -> None:
@@ -158,8 +167,8 @@ def test_a_dump_whose_rows_are_old_is_told_anew_each_day() -> None:
     rows = lines(*(("1", d, 1, who, "UK") for d, who in ((1, 7), (1, 8), (2, 8), (3, 7), (3, 8))))
     rows = rows.with_columns(pl.lit(at(1) - 200 * DAY).dt.cast_time_unit("us").alias("event_time"))
     whole = changes(rows, pl.DataFrame(schema=dimension_schema(dump)), dump)
-    there = [sorted(as_of(whole, at(d, 0), ["customer_id"])["customer_id"]) for d in (2, 3, 4)]
-    assert there == [[7, 8], [8], [7, 8]]
+    found_on = [sorted(there(whole, dump, at(d, 0))) for d in (2, 3, 4)]
+    assert found_on == [[7, 8], [8], [7, 8]]
     daily = pl.DataFrame(schema=dimension_schema(dump))
     for day_rows in rows.partition_by("partition_date", maintain_order=True):
         daily = pl.concat([daily, changes(day_rows, daily, dump)])
@@ -263,7 +272,8 @@ def test_the_edges_of_the_outcome() -> None:
             pl.lit(known).cast(pl.Datetime("us", "UTC")).alias("known_at"),
         )
         made = facts(row, pl.DataFrame(schema=fact_schema(fact)), fact)
-        found = training_set(decision(decided), snapshot_of(decided), made, repurchase, matured)
+        found = training_set(decision(decided), snapshot_of(decided), made, repurchase)
+        assert found["partition_date"].to_list() == [matured]
         assert found["outcome"].to_list() == [label], (event, known)
 
 
@@ -327,4 +337,4 @@ def test_a_change_after_late_news_is_kept() -> None:
         pl.Series("known_at", [at(3), at(4), at(4)]).cast(pl.Datetime("us", "UTC")),
     )
     found = changes(late, pl.DataFrame(schema=dimension_schema(customers)), customers)
-    assert as_of(found, at(5, 0), ["customer_id"])["country"].to_list() == ["France"]
+    assert there(found, customers, at(5, 0)) == {7: "France"}

@@ -10,7 +10,7 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.fingerprint import fingerprint
-from flywheel_assets.point_in_time.snapshot import ORDER
+from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.features import feature_schema, features
@@ -20,21 +20,11 @@ from flywheel_assets.stages.organize import dimension_schema, fact_schema
 def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
     """Compile a feature view."""
     key, fact = f"features/{view.name}", f"organize/fct_{view.fact.name}"
-    schema, given = feature_schema(view), fact_schema(view.fact)
-    reach = _reach(view)
-
-    def oldest(first: date) -> date:
-        return build.settings.start if reach is None else first - reach
+    schema = feature_schema(view)
 
     def make(first: date, last: date) -> pl.DataFrame:
-        dimensions = {
-            d: build.tables.read(
-                f"organize/dim_{d.name}", dimension_schema(d), None, last
-            ).collect()
-            for d in view.dimensions
-        }
-        facts = build.tables.read(fact, given, oldest(first), last).collect().sort(ORDER)
-        return pl.concat(features(facts, dimensions, view, d) for d in days(first, last))
+        facts, dimensions = inputs(build, view, first, last)
+        return features(facts, dimensions, view, list(days(first, last)))
 
     return table_asset(
         build,
@@ -47,22 +37,42 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
             columns={**view.fact.descriptions, **view.descriptions},
             version=fingerprint(view),
             deps=[
-                before(fact, reach),
+                before(fact, reach(view)),
                 *(before(f"organize/dim_{d.name}") for d in view.dimensions),
             ],
         ),
         schema,
         stage="features",
-        needs=lambda first, last: [(fact, oldest(first), last)],
+        needs=lambda first, last: [(fact, oldest(build, view, first), last)],
         make=make,
         check=lambda frame: checks.features(frame, view.entity.keys),
     )
 
 
-def _reach(view: FeatureView) -> timedelta | None:
-    """Say how many partitions back the longest window reads, the clock tolerance included."""
+def inputs(
+    build: Build, view: FeatureView, first: date, last: date
+) -> tuple[pl.DataFrame, dict[Dimension, pl.DataFrame]]:
+    """Read what the view of a range of days is made of."""
+    fact = build.tables.read(
+        f"organize/fct_{view.fact.name}", fact_schema(view.fact), oldest(build, view, first), last
+    )
+    dimensions = {
+        d: build.tables.read(f"organize/dim_{d.name}", dimension_schema(d), None, last).collect()
+        for d in view.dimensions
+    }
+    return fact.collect(), dimensions
+
+
+def oldest(build: Build, view: FeatureView, first: date) -> date:
+    """Say which partition of its fact the view of a day reads first."""
+    back = reach(view)
+    return build.settings.start if back is None else first - back
+
+
+def reach(view: FeatureView) -> timedelta | None:
+    """Say how many partitions back the longest window reads; None for all."""
     longest = view.longest_window
     if longest is None:
         return None
-    tolerance = view.fact.observation.clock_tolerance
-    return longest + math.ceil(tolerance / DAY) * DAY
+    # A partition holds what became known on its day, and nothing is known long before it happens.
+    return math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY

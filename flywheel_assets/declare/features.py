@@ -17,15 +17,51 @@ from flywheel_assets.declare.rules import (
     check_expression,
     check_name,
     check_owners,
+    check_positive,
     check_unique,
-    check_whole_days,
 )
 from flywheel_assets.errors import DeclarationError
 
 Function: TypeAlias = Literal[
-    "count", "sum", "mean", "min", "max", "stddev", "last", "first", "n_unique"
+    "count",
+    "sum",
+    "mean",
+    "variance",
+    "variance_pop",
+    "stddev",
+    "stddev_pop",
+    "min",
+    "max",
+    "first",
+    "last",
+    "first_n",
+    "last_n",
+    "n_unique",
+    "mode",
+    "top_k",
+    "quantile",
+    "ratio",
 ]
 FUNCTIONS: tuple[str, ...] = get_args(Function)
+LISTS = frozenset({"first_n", "last_n", "top_k"})
+OTHER_NAMES = {
+    "avg": "mean",
+    "average": "mean",
+    "unique_count": "n_unique",
+    "nunique": "n_unique",
+    "var_samp": "variance",
+    "var_pop": "variance_pop",
+    "approx_count_distinct": "n_unique",
+    "stddev_samp": "stddev",
+    "std": "stddev",
+    "approx_percentile": "quantile",
+    "first_k": "first_n",
+    "last_k": "last_n",
+    "median": "quantile",
+    "minimum": "min",
+    "maximum": "max",
+}
+"""What Chronon, Tecton and others call the same."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,41 +70,96 @@ class Aggregation:
 
     Parameters
     ----------
+    name : str
     function : str
-        count, sum, mean, min, max, stddev (sample), last, first, n_unique.
+        count, sum, mean, variance, stddev (of a sample), variance_pop, stddev_pop (of all there
+        are), min, max, first, last, n_unique, first_n, last_n, mode, top_k (most frequent first),
+        quantile (interpolated), ratio (of two sums). The names that Chronon and Tecton have for
+        them are understood too.
     column : str, optional
-        What is aggregated; ``count`` needs none.
+        What is aggregated, its nulls left out; ``count`` needs none, and counts rows then.
     window : timedelta, optional
-        ``[t - window, t)``, in whole days. The whole history, if left out.
+        ``[t - window, t)``. The whole history, if left out.
     where : polars expression, optional
         Only rows for which it is true.
+    n : int, optional
+        How many, for first_n, last_n and top_k.
+    q : float, optional
+        Which quantile, from 0 to 1.
+    over : str, optional
+        For ratio: the column whose sum divides that of `column`.
+    by : str, optional
+        A secondary key: the result is a list of one struct ``{by, value}`` for each of its values
+        in the window, in their order.
+    aligned : bool
+        Whether the window begins at the midnight (UTC) before ``t - window``, as Chronon's windows
+        with a hop of a day do.
+
+    Notes
+    -----
+    Over an empty window count, sum and n_unique are 0, lists are empty, and the rest is null. NaN
+    is a value: it makes sums, means and deviations NaN, minimum and maximum pass it over unless
+    there is nothing else, and n_unique counts it once. Rows that happened at the same time are in
+    the order in which they became known, then of their ``observation_id``.
 
     Examples
     --------
-    >>> Aggregation(name="orders_30d", function="n_unique", column="invoice",
+    >>> Aggregation(name="orders_30d", function="unique_count", column="invoice",
     ...             window=timedelta(days=30), description="Orders in 30 days.").function
     'n_unique'
     """
 
     name: str
     function: Function
-    description: str
+    description: str = ""
     column: str | None = None
     window: timedelta | None = None
     where: pl.Expr | None = None
+    n: int | None = None
+    q: float | None = None
+    over: str | None = None
+    by: str | None = None
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         what = f"aggregation {self.name!r}"
         check_name(self.name, "an aggregation")
+        if self.function == "median" and self.q is None:  # type: ignore[comparison-overlap]  # an other name
+            object.__setattr__(self, "q", 0.5)
+        object.__setattr__(self, "function", OTHER_NAMES.get(self.function, self.function))
         check_choice(self.function, FUNCTIONS, f"{what} to use a known function")
         if self.window is not None:
-            check_whole_days(self.window, f"the window of {what}")
-        if self.column is None and self.function != "count":
+            check_positive(self.window, f"the window of {what}")
+        self._check("column", needed=self.function != "count", allowed=True)
+        self._check("n", needed=self.function in LISTS)
+        self._check("q", needed=self.function == "quantile")
+        self._check("over", needed=self.function == "ratio")
+        if (self.n is not None and self.n < 1) or not 0 <= (self.q or 0) <= 1:
             raise DeclarationError(
-                expected=f"{what} to say which column",
-                found="none",
-                remedy=f"add column='...' for {self.function}",
+                expected=f"{what} with n of 1 or more, and q from 0 to 1",
+                found=f"n={self.n}, q={self.q}",
+                remedy="correct it",
             )
+
+    def _check(self, option: str, *, needed: bool, allowed: bool = False) -> None:
+        given = getattr(self, option) is not None
+        if needed and not given:
+            raise DeclarationError(
+                expected=f"aggregation {self.name!r} to say {option}",
+                found="none",
+                remedy=f"add {option}=... for {self.function}",
+            )
+        if given and not (needed or allowed):
+            raise DeclarationError(
+                expected=f"aggregation {self.name!r} without {option}",
+                found=f"{option}={getattr(self, option)!r}",
+                remedy=f"leave it out: {self.function} has no use for it",
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, those of `where` aside."""
+        return tuple(c for c in (self.column, self.over, self.by) if c is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,8 +218,13 @@ class FeatureView:
             )
         for aggregation in self.aggregations:
             where = f"aggregation {aggregation.name!r} of {what}"
-            if aggregation.column is not None:
-                check_columns([aggregation.column], self.fact.schema, where)
+            check_columns(aggregation.columns, self.fact.schema, where)
+            if not aggregation.description:
+                raise DeclarationError(
+                    expected=f"{where} with a description, for whoever reads the table",
+                    found="none",
+                    remedy="add description='...'",
+                )
             if aggregation.window and not self.fact.observation.tells_when:
                 raise DeclarationError(
                     expected=f"{where} over a fact whose rows have a time",

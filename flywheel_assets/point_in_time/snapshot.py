@@ -1,79 +1,77 @@
-"""Windowed features of every entity at one moment."""
+"""Windowed features of every entity at one moment or several."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
 
 from flywheel_assets.declare.features import Aggregation
-from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID
-from flywheel_assets.point_in_time.visible import visible
+from flywheel_assets.declare.rules import AS_OF, EVENT_TIME
+from flywheel_assets.point_in_time.conventions import DEFAULT, Conventions
+from flywheel_assets.point_in_time.windows import windows
 
-ORDER = (EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
-"""The order in which rows of one entity count as earlier and later."""
+_ROWS_AT_ONCE = 1_000_000
 
 
 def snapshot(
-    facts: pl.DataFrame, at: datetime, keys: Sequence[str], aggregations: Sequence[Aggregation]
+    events: pl.DataFrame,
+    moments: Sequence[datetime],
+    aggregations: Sequence[Aggregation],
+    *,
+    by: Sequence[str],
+    conventions: Conventions = DEFAULT,
 ) -> pl.DataFrame:
-    """Compute each entity's windows ``[at - window, at)``, as known at that moment.
+    """Compute the windows of each entity that has any row in the longest of them.
 
     Parameters
     ----------
-    facts : DataFrame
-        Sorted by ``ORDER``, so that floating-point sums come out the same to the last bit.
-    at : datetime
-        UTC.
-    keys : sequence of str
+    events : DataFrame, (n_events, ...)
+        What `windows` takes. Only what the longest window reaches from the first moment on is
+        needed: the results are the same with more.
+    moments : sequence of datetime
+    aggregations : sequence of Aggregation, not empty
+    by : sequence of str
         The entity's key columns.
-    aggregations : sequence of Aggregation
 
     Returns
     -------
     DataFrame
-        One row for each entity with a visible row in the longest window, in the order of the keys.
-        Over an empty window count, sum and n_unique are 0, the rest null.
+        ``as_of``, the keys, and the aggregations; in the order of the moments, then of the keys.
 
     Examples
     --------
-    >>> from datetime import UTC, datetime, timedelta
+    >>> from datetime import UTC, timedelta
     >>> day = lambda d: datetime(2026, 1, d, tzinfo=UTC)
-    >>> facts = pl.DataFrame({"observation_id": ["a", "b"], "event_time": [day(1), day(8)],
-    ...                       "known_at": [day(1), day(8)], "customer_id": [7, 7],
-    ...                       "price": [2.0, 3.0]})
-    >>> week = Aggregation(name="spent_7d", function="sum", column="price",
-    ...                    window=timedelta(days=7), description="Spent in a week.")
-    >>> snapshot(facts, day(9), ["customer_id"], [week]).rows()
-    [(7, 3.0)]
+    >>> events = pl.DataFrame({"event_time": [day(1), day(8)], "customer": [7, 8]})
+    >>> week = Aggregation(name="n_7d", function="count", window=timedelta(days=7))
+    >>> snapshot(events, [day(9)], [week], by=["customer"]).rows()
+    [(datetime.datetime(2026, 1, 9, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), 8, 1)]
     """
-    seen = visible(facts, at)
-    windows = [a.window for a in aggregations]
-    bounded = [w for w in windows if w is not None]
-    if len(bounded) == len(windows):
-        seen = seen.filter(pl.col(EVENT_TIME) >= at - max(bounded))
-    return (
-        seen.group_by(keys, maintain_order=True)
-        .agg(_expression(a, at).alias(a.name) for a in aggregations)
-        .sort(keys)
-    )
+    spans = [a.window for a in aggregations]
+    longest = None if None in spans else max(s for s in spans if s is not None)
+    aligned = any(a.aligned for a in aggregations if a.window == longest)
+    name = "seen"
+    while any(a.name == name for a in aggregations):
+        name += "_"
+    seen = Aggregation(name=name, function="count", window=longest, aligned=aligned)
+    entities = events.select(by).unique().sort(by)
+    schema = {AS_OF: events.schema[EVENT_TIME]}
+    frames = [
+        windows(
+            events,
+            pl.DataFrame({AS_OF: some}, schema=schema).join(entities, how="cross"),
+            [*aggregations, seen],
+            by=by,
+            conventions=conventions,
+        )
+        .filter(pl.col(name) > 0)
+        .drop(name)
+        for some in _batches(moments, entities.height)
+    ]
+    return pl.concat(frames)
 
 
-def _expression(aggregation: Aggregation, at: datetime) -> pl.Expr:
-    inside = pl.lit(value=True)
-    if aggregation.window is not None:
-        inside = pl.col(EVENT_TIME) >= at - aggregation.window
-    if aggregation.where is not None:
-        inside = inside & aggregation.where
-    if aggregation.column is None:
-        return inside.fill_null(value=False).sum().cast(pl.Int64)
-    values = pl.col(aggregation.column).filter(inside).drop_nulls()
-    match aggregation.function:
-        case "count":
-            return values.count().cast(pl.Int64)
-        case "n_unique":
-            return values.n_unique().cast(pl.Int64)
-        case "stddev":
-            return values.std(ddof=1)
-        case function:
-            result: pl.Expr = getattr(values, function)()
-            return result
+def _batches(moments: Sequence[datetime], n_entities: int) -> Iterator[Sequence[datetime]]:
+    length = max(1, _ROWS_AT_ONCE // max(n_entities, 1))
+    for i in range(0, max(len(moments), 1), length):
+        yield moments[i : i + length]

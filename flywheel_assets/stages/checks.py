@@ -37,7 +37,7 @@ BLOCKING: dict[str, tuple[str, ...]] = {
     "organize": ("unique_ids", "known_on_its_day"),
     "dimension": ("known_on_its_day",),
     "features": ("one_row_for_each_entity", "as_of_its_close"),
-    "training_set": ("unique_decisions", "labels"),
+    "training_set": ("unique_decisions", "labels", "features_as_decided"),
     "decisions": ("unique_decisions", "score_range", "propensities"),
 }
 WARNING: dict[str, tuple[str, ...]] = {
@@ -90,14 +90,21 @@ def features(rows: pl.DataFrame, keys: Sequence[str]) -> list[Check]:
     ]
 
 
-def training_set(rows: pl.DataFrame) -> list[Check]:
-    """Check a training set."""
+def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
+    """Check a training set.
+
+    Parameters
+    ----------
+    again : DataFrame, (n_rows, ...)
+        Each row's features, computed straight from facts and dimensions at its decision.
+    """
     wrong = rows.filter(~pl.col(LABEL).is_in([0, 1]) | pl.col(LABEL).is_null()).height
     rate = rows[LABEL].mean()
     share = float(rate) if isinstance(rate, float) else None
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
         _count("labels", wrong, "outcomes that are neither 0 nor 1"),
+        _as_decided(rows, again),
         Check(
             name="label_rate",
             passed=share is None or 0 < share < 1,
@@ -139,6 +146,22 @@ def performance(rows: pl.DataFrame, matured: int) -> list[Check]:
             warns=True,
         )
     ]
+
+
+def _as_decided(rows: pl.DataFrame, again: pl.DataFrame) -> Check:
+    """Compare what decisions saw with what they should have seen; floats to twelve digits."""
+    differ = {}
+    for name in set(again.columns) & set(rows.columns):
+        seen, now = rows[name], again[name]
+        other = seen.ne_missing(now)
+        if seen.dtype.is_float():
+            other &= ~((seen - now).abs() <= 1e-12 * now.abs()).fill_null(value=False)
+        if other.any():
+            differ[name] = int(other.sum())
+    worst = sorted(differ, key=lambda name: -differ[name])[:3]
+    named = "".join(f", {differ[name]} of {name}" for name in worst)
+    what = f"features that are not what the decision saw{named} (of {rows.height} decisions)"
+    return _count("features_as_decided", sum(differ.values()), what)
 
 
 def _count(name: str, wrong: int, what: str, *, warns: bool = False) -> Check:

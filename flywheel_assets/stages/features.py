@@ -1,6 +1,6 @@
 """Features: each entity's declared features as of the moment at which a partition closes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import polars as pl
@@ -9,28 +9,30 @@ from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.point_in_time.snapshot import snapshot
-from flywheel_assets.stages.clock import closes
-from flywheel_assets.stages.organize import as_of, dimension_schema, fact_schema
-
-UTC_TIME = pl.Datetime("us", "UTC")
+from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.stages.clock import DAY, closes
+from flywheel_assets.stages.organize import dimension_schema, fact_schema, looked_up
 
 
 def feature_schema(view: FeatureView) -> dict[str, pl.DataType]:
     """Give the columns of ``features/<view>``."""
     nothing = pl.DataFrame(schema=fact_schema(view.fact))
     dimensions = {d: pl.DataFrame(schema=dimension_schema(d)) for d in view.dimensions}
-    return dict(features(nothing, dimensions, view, date(2000, 1, 1)).schema)
+    return dict(features(nothing, dimensions, view, [date(2000, 1, 1)]).schema)
 
 
 def features(
-    facts: pl.DataFrame, dimensions: Mapping[Dimension, pl.DataFrame], view: FeatureView, day: date
+    facts: pl.DataFrame,
+    dimensions: Mapping[Dimension, pl.DataFrame],
+    view: FeatureView,
+    days: Sequence[date],
 ) -> pl.DataFrame:
-    """Compute the view of one partition.
+    """Compute the view of some partitions.
 
     Parameters
     ----------
     facts : DataFrame
-        Sorted by event_time, known_at, observation_id; it may hold more than the windows need.
+        In any order; it may hold more than the windows need.
     dimensions : mapping of Dimension to DataFrame
 
     Returns
@@ -38,13 +40,40 @@ def features(
     DataFrame
         ``partition_date``, ``as_of``, the entity's keys, then the features in the declared order.
     """
-    at = closes(day)
-    keys = list(view.entity.keys)
-    frame = snapshot(facts, at, keys, view.aggregations)
+    frame = snapshot(facts, [closes(day) for day in days], view.aggregations, by=view.entity.keys)
+    partition = (pl.col(AS_OF) - DAY).dt.date().alias(PARTITION)
+    whole = _completed(frame, dimensions, view).with_columns(partition)
+    return whole.select(PARTITION, AS_OF, *view.entity.keys, *view.descriptions)
+
+
+def recomputed(
+    spine: pl.DataFrame,
+    facts: pl.DataFrame,
+    dimensions: Mapping[Dimension, pl.DataFrame],
+    view: FeatureView,
+) -> pl.DataFrame:
+    """Compute the view at any moments, straight from facts and dimensions.
+
+    Parameters
+    ----------
+    spine : DataFrame
+        The entity's keys and ``as_of``.
+
+    Returns
+    -------
+    DataFrame
+        The spine's rows in their order, with the features in the declared order.
+    """
+    frame = windows(facts, spine, view.aggregations, by=view.entity.keys)
+    return _completed(frame, dimensions, view).select(*view.entity.keys, AS_OF, *view.descriptions)
+
+
+def _completed(
+    frame: pl.DataFrame, dimensions: Mapping[Dimension, pl.DataFrame], view: FeatureView
+) -> pl.DataFrame:
+    """Add attributes, and the expressions over what is there."""
     for dimension, attributes in view.dimensions.items():
-        values = as_of(dimensions[dimension], at, keys).select(*keys, *attributes)
-        frame = frame.join(values, on=keys, how="left", maintain_order="left")
-    frame = frame.with_columns(pl.lit(at).cast(UTC_TIME).alias(AS_OF), pl.lit(day).alias(PARTITION))
+        frame = looked_up(frame, dimensions[dimension], dimension, attributes)
     for feature in view.expressions:
         frame = frame.with_columns(feature.expression.alias(feature.name))
-    return frame.select(PARTITION, AS_OF, *keys, *view.descriptions)
+    return frame

@@ -14,6 +14,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
+from flywheel_assets.point_in_time.as_of import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"
@@ -188,15 +189,26 @@ def _gone(news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]) -> pl.
     return pl.concat(closed) if closed else news.clear()
 
 
-def as_of(dimension: pl.DataFrame, at: datetime, keys: Sequence[str]) -> pl.DataFrame:
-    """Give each entity's attributes at a moment, as known at that moment.
+def looked_up(
+    spine: pl.DataFrame, rows: pl.DataFrame, dimension: Dimension, attributes: Sequence[str]
+) -> pl.DataFrame:
+    """Add each entity's attributes at a moment, as known at that moment.
 
     Parameters
     ----------
-    dimension : DataFrame
-        Rows of ``organize/dim_<name>``.
-    at : datetime
-        UTC.
+    spine : DataFrame
+        The entity's keys, and the moment in ``as_of``.
+    rows : DataFrame
+        Of ``organize/dim_<name>``.
+
+    Returns
+    -------
+    DataFrame
+        The spine with the attributes: null where the entity was not there, or no longer.
     """
-    seen = dimension.filter((pl.col(VALID_FROM) < at) & (pl.col(KNOWN_AT) < at))
-    return _latest(seen, keys).filter(~pl.col(CLOSED))
+    changed = rows.rename({VALID_FROM: EVENT_TIME})
+    found = as_of(changed, spine, [*attributes, CLOSED], by=dimension.entity.keys)
+    there = ~pl.col(CLOSED)
+    return found.with_columns(pl.when(there).then(pl.col(a)).alias(a) for a in attributes).drop(
+        CLOSED
+    )

@@ -1,17 +1,22 @@
 """Training set: matured decisions with the features they saw and what came of them."""
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 
+from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import EVENT_TIME, PARTITION
-from flywheel_assets.point_in_time.visible import visible
-from flywheel_assets.stages.clock import closes
+from flywheel_assets.declare.learn import Outcome
+from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.point_in_time.conventions import Conventions
+from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, decision_schema, entity_id
 from flywheel_assets.stages.features import feature_schema
 
 LABEL, REWARD, WEIGHT = "outcome", "reward", "weight"
+_WORTH, _CLOSES = "_worth", "_closes"
 
 
 def training_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
@@ -33,52 +38,60 @@ def decided_on(flywheel: Flywheel, matured: date) -> date:
 
 
 def training_set(
-    decisions: pl.DataFrame,
-    features: pl.DataFrame,
-    facts: pl.DataFrame,
-    flywheel: Flywheel,
-    matured: date,
+    decisions: pl.DataFrame, features: pl.DataFrame, facts: pl.DataFrame, flywheel: Flywheel
 ) -> pl.DataFrame:
-    """Join the decisions that matured on a day with what they saw and what followed.
+    """Join matured decisions with what they saw and what followed.
 
     Parameters
     ----------
     decisions : DataFrame
-        Rows of ``organize/fct_decision`` decided when the partition `decided_on` closed.
+        Rows of ``organize/fct_decision`` whose outcome has matured; those of other flywheels are
+        left out.
     features : DataFrame
-        That partition of the feature view: the snapshot that the decisions saw.
+        The feature view's partitions of the days that they were decided for: the snapshots that
+        they saw.
     facts : DataFrame
-        Rows of the outcome's fact that happened within the horizon.
+        Rows of the outcome's fact from the first decision's horizon to what was known when the last
+        one matured.
 
     Returns
     -------
     DataFrame
-        One row for each decision. ``outcome`` is 1 or 0, ``reward`` what it was worth, and
-        ``weight`` 1 over the propensity of the action taken.
+        One row for each decision, in the partition of the day on which it matured. ``outcome`` is
+        1 or 0, ``reward`` what it was worth, ``weight`` 1 over the propensity of the action taken.
     """
     outcome, keys = flywheel.outcome, list(flywheel.entity.keys)
-    decided = closes(decided_on(flywheel, matured))
-    counted = pl.lit(value=True) if outcome.where is None else outcome.where
-    worth = pl.lit(1.0) if outcome.reward is None else outcome.reward.sum()
-    followed = (
-        visible(facts, closes(matured))
-        .filter(pl.col(EVENT_TIME) >= decided, pl.col(EVENT_TIME) < decided + outcome.horizon)
-        .filter(counted)
-        .group_by(keys, maintain_order=True)
-        .agg(worth.cast(pl.Float64).alias(REWARD))
-        .with_columns(pl.lit(1, dtype=pl.Int8).alias(LABEL))
-    )
     seen = features.drop(PARTITION).with_columns(entity_id(flywheel))
-    mine = decisions.filter(flywheel=flywheel.name).filter(pl.col(DECIDED_AT) == decided)
+    mine = decisions.filter(flywheel=flywheel.name).join(
+        seen,
+        left_on=[ENTITY_ID, DECIDED_AT],
+        right_on=[ENTITY_ID, AS_OF],
+        how="left",
+        maintain_order="left",
+    )
+    followed, worth = _outcome(outcome)
+    reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
+    found = windows(
+        facts.with_columns(reward.alias(_WORTH)),
+        mine.with_columns((pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)),
+        [followed, worth],
+        by=keys,
+        at=_CLOSES,
+        conventions=Conventions(settle=outcome.settle),
+    )
+    positive = pl.col(followed.name) > 0
+    return found.with_columns(
+        ((pl.col(DECIDED_AT) - DAY).dt.date() + outcome.matures_after).alias(PARTITION),
+        positive.cast(pl.Int8).alias(LABEL),
+        (positive.cast(pl.Float64) if outcome.reward is None else pl.col(worth.name)).alias(REWARD),
+        (1 / pl.col("propensity")).alias(WEIGHT),
+    ).select(*training_schema(flywheel))
+
+
+def _outcome(outcome: Outcome) -> tuple[Aggregation, Aggregation]:
+    """Ask how many rows followed within the horizon, and what they were worth."""
+    span: dict[str, Any] = {"window": outcome.horizon, "where": outcome.where}
     return (
-        mine.drop(PARTITION)
-        .join(seen, on=ENTITY_ID, how="left", maintain_order="left")
-        .join(followed, on=keys, how="left", maintain_order="left")
-        .with_columns(
-            pl.lit(matured).alias(PARTITION),
-            pl.col(LABEL).fill_null(0),
-            pl.col(REWARD).fill_null(0.0),
-            (1 / pl.col("propensity")).alias(WEIGHT),
-        )
-        .select(*training_schema(flywheel))
+        Aggregation(name="followed", function="count", **span),
+        Aggregation(name="worth", function="sum", column=_WORTH, **span),
     )

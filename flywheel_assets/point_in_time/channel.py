@@ -1,0 +1,177 @@
+"""The rows that a group of aggregations is about, ready for the compiled loops."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel_assets.point_in_time.layout import Ints
+
+_NONE = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The spine, sorted by entity and time.
+
+    Parameters
+    ----------
+    starts : ndarray of int64, (n_entities + 1,)
+    upper : ndarray of int64, (n_queries,)
+        Rows from this moment on are not in the window, and what is known from it on is not known.
+    target : ndarray of int32, (n_queries,)
+        Where in the spine each query stands.
+    """
+
+    starts: Ints
+    upper: Ints
+    target: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows sorted by entity and time, with when each is visible.
+
+    Parameters
+    ----------
+    starts : ndarray of int64, (n_entities + 1,)
+    event_time, visible_from : ndarray of int64, (n_rows,)
+        The same array where availability is off.
+    visible_to : ndarray of int64, (n_rows,), or None
+        None where nothing is ever replaced.
+    """
+
+    starts: Ints
+    event_time: Ints
+    visible_from: Ints
+    visible_to: Ints | None
+
+    def where(self, keep: NDArray[np.bool_]) -> "Rows":
+        """Keep some of the rows, (n_rows,)."""
+        kept = np.concatenate([[0], np.cumsum(keep)])
+        same = self.visible_from is self.event_time
+        event_time = self.event_time[keep]
+        return Rows(
+            starts=kept[self.starts],
+            event_time=event_time,
+            visible_from=event_time if same else self.visible_from[keep],
+            visible_to=None if self.visible_to is None else self.visible_to[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Rows, and for each window and query which of them it covers.
+
+    ``low``, (n_windows, n_queries), and ``high``, (n_queries,), are edges in sorted rows, windows
+    from the shortest to the longest. Rows outside ``regular`` come and go as ``change_row`` says;
+    where all are regular it is empty, and a window's rows are just ``[low, high)``.
+    """
+
+    rows: Rows
+    queries: Queries
+    low: NDArray[np.int32]
+    high: NDArray[np.int32]
+    regular: NDArray[np.bool_]
+    change_starts: Ints
+    change_time: Ints
+    change_row: NDArray[np.int32]
+
+    @property
+    def steady(self) -> bool:
+        """Whether rows become visible in their order and stay."""
+        return self.change_row.size == 0 and self.regular.size == 0
+
+    def some(self, windows: Sequence[int]) -> "Channel":
+        """Keep some of the windows, in the same order."""
+        return replace(self, low=self.low[list(windows)])
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """Runs of entities of about equal work."""
+        from flywheel_assets.point_in_time.kernels.threads import entities_in_parts
+
+        return entities_in_parts(self.rows.starts, self.queries.starts)
+
+    def spread(self, loop: Callable[..., None], *arguments: Any) -> None:
+        """Run a compiled loop over all entities; what every such loop takes comes first."""
+        from flywheel_assets.point_in_time.kernels.threads import spread
+
+        spread(
+            loop,
+            self.parts,
+            self.rows.starts,
+            self.queries.starts,
+            self.queries.upper,
+            self.low,
+            self.high,
+            self.regular,
+            self.change_starts,
+            self.change_time,
+            self.change_row,
+            self.queries.target,
+            *arguments,
+        )
+
+
+def channel(rows: Rows, queries: Queries, lower: list[Ints | None]) -> Channel:
+    """Find which rows each window covers.
+
+    Parameters
+    ----------
+    lower : list of ndarray of int64, (n_queries,), or None
+        For each window, longest last, the moment from which on it covers rows; None for all.
+    """
+    from flywheel_assets.point_in_time.kernels import ranges
+    from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
+
+    parts = entities_in_parts(rows.starts, queries.starts)
+    n_entities = rows.starts.size - 1
+    frontier = rows.event_time
+    regular = np.empty(0, np.bool_)
+    change_starts = np.zeros(n_entities + 1, np.int64)
+    change_time, change_row = _NONE, np.empty(0, np.int32)
+    if rows.visible_from is not rows.event_time or rows.visible_to is not None:
+        visible_to = rows.visible_to
+        if visible_to is None:
+            visible_to = np.broadcast_to(ranges.FOREVER, rows.event_time.shape)
+        frontier = np.empty_like(rows.event_time)
+        regular = np.empty(frontier.size, np.bool_)
+        given = (rows.starts, rows.visible_from, visible_to)
+        spread(ranges.frontiers, parts, *given, frontier, regular, change_starts)
+        change_starts = np.cumsum(change_starts)
+        change_time = np.empty(change_starts[-1], np.int64)
+        change_row = np.empty(change_starts[-1], np.int32)
+        spread(ranges.changes, parts, *given, regular, change_starts, change_time, change_row)
+        if regular.all():
+            regular = np.empty(0, np.bool_)
+    high = np.empty(queries.upper.size, np.int32)
+    spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
+    low = np.empty((len(lower), high.size), np.int32)
+    for w, bound in enumerate(lower):
+        if bound is None:
+            low[w] = np.repeat(rows.starts[:-1], np.diff(queries.starts))
+            np.minimum(low[w], high, out=low[w])
+        else:
+            spread(
+                ranges.lows,
+                parts,
+                rows.starts,
+                queries.starts,
+                rows.event_time,
+                bound,
+                high,
+                low[w],
+            )
+    return Channel(
+        rows=rows,
+        queries=queries,
+        low=low,
+        high=high,
+        regular=regular,
+        change_starts=change_starts,
+        change_time=change_time,
+        change_row=change_row,
+    )

@@ -1,0 +1,102 @@
+"""Columns as numbers that compiled loops take, and back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flywheel_assets.errors import ColumnsError
+
+Decode = Callable[[pl.Series], pl.Series]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One column as int64 or float64, in the order of its own values.
+
+    Parameters
+    ----------
+    numbers : ndarray of int64 or float64, (n_rows,)
+        Arbitrary where the column is null.
+    valid : ndarray of bool, (n_rows,), or None
+        None where nothing is null.
+    decode : callable
+        From numbers back to values of the column's type.
+    numeric : bool
+        Whether it can be summed.
+    """
+
+    numbers: NDArray[Any]
+    valid: NDArray[np.bool_] | None
+    decode: Decode
+    numeric: bool
+
+
+def encode(column: pl.Series) -> Encoded:
+    """Turn a column into numbers that compare and equal as its values do.
+
+    Raises
+    ------
+    ColumnsError
+        For nested columns, decimals, and unsigned integers from 2^63 on.
+    """
+    column = column.rechunk()
+    valid = None if column.null_count() == 0 else column.is_not_null().to_numpy()
+    dtype = column.dtype
+    if dtype.is_float():
+        numbers = column.cast(pl.Float64)
+    elif dtype.is_integer() or dtype == pl.Boolean:
+        numbers = _whole(column)
+    elif dtype.is_temporal():
+        numbers = column.to_physical().cast(pl.Int64)
+    elif dtype in (pl.String, pl.Binary, pl.Categorical, pl.Enum):
+        return _ranked(column, valid)
+    else:
+        raise ColumnsError(
+            expected=f"column {column.name!r} of numbers, times, text or booleans",
+            found=str(dtype),
+            remedy="cast it, or unnest it into columns of their own",
+        )
+    return Encoded(
+        numbers=_filled(numbers),
+        valid=valid,
+        decode=lambda found: found.cast(_physical(dtype)).cast(dtype),
+        numeric=dtype.is_numeric() or dtype == pl.Boolean,
+    )
+
+
+def _physical(dtype: pl.DataType) -> Any:
+    return pl.Series([], dtype=dtype).to_physical().dtype
+
+
+def _whole(column: pl.Series) -> pl.Series:
+    try:
+        return column.cast(pl.Int64)
+    except pl.exceptions.InvalidOperationError:
+        raise ColumnsError(
+            expected=f"column {column.name!r} of integers below 2^63",
+            found=str(column.max()),
+            remedy="cast it to Float64, or to String if it is an identifier",
+        ) from None
+
+
+def _ranked(column: pl.Series, valid: NDArray[np.bool_] | None) -> Encoded:
+    text = column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum) else column
+    values = text.drop_nulls().unique().sort()
+    ranks = pl.DataFrame({"value": values}).with_row_index("rank")
+    numbers = pl.DataFrame({"value": text}).join(
+        ranks, on="value", how="left", maintain_order="left"
+    )["rank"]
+    return Encoded(
+        numbers=_filled(numbers.cast(pl.Int64)),
+        valid=valid,
+        decode=lambda found: values.gather(found).cast(column.dtype).alias(found.name),
+        numeric=False,
+    )
+
+
+def _filled(numbers: pl.Series) -> NDArray[Any]:
+    return (numbers.fill_null(0) if numbers.null_count() else numbers).to_numpy()

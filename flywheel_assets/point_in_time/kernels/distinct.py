@@ -1,0 +1,135 @@
+"""Counting the distinct values of every window by letting values in and out, one row at a time."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_INFINITE = np.int64(0x7FF0_0000_0000_0000)
+_UNSIGNED = np.int64(0x7FFF_FFFF_FFFF_FFFF)
+
+
+@njit(cache=True)
+def _bits(bits: Any, floats: bool) -> Any:
+    """Give equal values equal bits: one zero, one NaN."""
+    if floats and (bits & _UNSIGNED) == 0:
+        return 0
+    if floats and (bits & _UNSIGNED) > _INFINITE:
+        return _UNSIGNED
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def number(first: int, last: int, starts: Any, bits: Any, floats: bool, codes: Any) -> None:
+    """Give each entity's distinct values numbers from 0, in order of appearance.
+
+    Parameters
+    ----------
+    bits : ndarray of int64, (n_rows,)
+        The values as they are in memory.
+    floats : bool
+        Whether they are floating-point numbers.
+    codes : ndarray of int32, (n_rows,)
+        Written.
+    """
+    biggest = 1
+    for g in range(first, last):
+        biggest = max(biggest, starts[g + 1] - starts[g])
+    capacity: Any = 2
+    while capacity < 2 * biggest:
+        capacity *= 2
+    table = np.empty(capacity, np.int32)
+    for g in range(first, last):
+        begin, end = starts[g], starts[g + 1]
+        size: Any = 2
+        while size < 2 * (end - begin):
+            size *= 2
+        for k in range(size):
+            table[k] = -1
+        found = 0
+        for i in range(begin, end):
+            value = _bits(bits[i], floats)
+            mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
+            h: Any = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(size - 1))
+            while table[h] >= 0 and _bits(bits[table[h]], floats) != value:
+                h = np.int64((h + 1) & (size - 1))
+            if table[h] < 0:
+                table[h] = i
+                codes[i] = found
+                found += 1
+            else:
+                codes[i] = codes[table[h]]
+
+
+@njit(cache=True, nogil=True)
+def distinct(
+    first_entity: int,
+    last_entity: int,
+    starts: Any,
+    query_starts: Any,
+    upper: Any,
+    low: Any,
+    high: Any,
+    regular: Any,
+    change_starts: Any,
+    change_time: Any,
+    change_row: Any,
+    target: Any,
+    codes: Any,
+    out: Any,
+) -> None:
+    """Write the number of distinct codes of each window, (n_windows, n_queries).
+
+    Lower and upper edges only move on, since queries come in order of time.
+    """
+    n_windows = low.shape[0]
+    biggest = 1
+    for g in range(first_entity, last_entity):
+        biggest = max(biggest, starts[g + 1] - starts[g])
+    present = np.empty(biggest, np.bool_)
+    times = np.empty((n_windows, biggest), np.int32)
+    left = np.empty(n_windows, np.int64)
+    found = np.empty(n_windows, np.int64)
+    for g in range(first_entity, last_entity):
+        first, size = starts[g], starts[g + 1] - starts[g]
+        if query_starts[g] == query_starts[g + 1] or size == 0:
+            continue
+        change, last_change = change_starts[g], change_starts[g + 1]
+        for r in range(size):
+            present[r] = regular.size == 0 or regular[first + r]
+        for w in range(n_windows):
+            left[w], found[w] = first, 0
+            for r in range(size):
+                times[w, r] = 0
+        right = first
+        for q in range(query_starts[g], query_starts[g + 1]):
+            while change < last_change and change_time[change] < upper[q]:
+                row = change_row[change]
+                change += 1
+                comes = row >= 0
+                if not comes:
+                    row = ~row
+                present[row - first] = comes
+                if row < right:
+                    for w in range(n_windows):
+                        if row >= left[w]:
+                            if comes:
+                                found[w] += times[w, codes[row]] == 0
+                                times[w, codes[row]] += 1
+                            else:
+                                times[w, codes[row]] -= 1
+                                found[w] -= times[w, codes[row]] == 0
+            for w in range(n_windows):
+                # Rows that would come in only to go out again are passed over.
+                to = low[w, q]
+                for i in range(left[w], min(to, right)):
+                    if present[i - first]:
+                        times[w, codes[i]] -= 1
+                        found[w] -= times[w, codes[i]] == 0
+                for i in range(max(to, right), high[q]):
+                    if present[i - first]:
+                        found[w] += times[w, codes[i]] == 0
+                        times[w, codes[i]] += 1
+                left[w] = max(left[w], to)
+                out[w, target[q]] = found[w]
+            right = max(right, high[q])

@@ -1,0 +1,215 @@
+"""From frames to sorted arrays: which columns are read, and when rows are visible."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flywheel_assets.declare.features import Aggregation
+from flywheel_assets.declare.rules import (
+    CORRECTS,
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    RETRACTS,
+)
+from flywheel_assets.errors import ColumnsError, nearest
+from flywheel_assets.point_in_time.channel import Queries, Rows
+from flywheel_assets.point_in_time.conventions import Conventions
+from flywheel_assets.point_in_time.layout import Ints, Sorted, arrange, codes_of
+from flywheel_assets.point_in_time.visible import NEVER, replaced
+
+_MICROSECOND = timedelta(microseconds=1)
+_DAY = timedelta(days=1) // _MICROSECOND
+_BY_PLACE = frozenset({"first", "last", "first_n", "last_n"})
+
+Span = tuple[timedelta | None, bool]
+"""A window, and whether it begins at a midnight."""
+
+
+def needed(
+    events: pl.DataFrame | pl.LazyFrame, aggregations: Sequence[Aggregation], by: Sequence[str]
+) -> pl.DataFrame:
+    """Take from the events what is read, and nothing else.
+
+    Raises
+    ------
+    ColumnsError
+        For a column that is not there.
+    """
+    lazy = events.lazy()
+    there = lazy.collect_schema().names()
+    read = [EVENT_TIME, *by, *(c for a in aggregations for c in a.columns)]
+    read += [c for a in aggregations if a.where is not None for c in a.where.meta.root_names()]
+    for column in read:
+        if column not in there:
+            raise ColumnsError(
+                expected=f"events with a column {column!r}",
+                found=", ".join(there),
+                remedy=nearest(column, there),
+            )
+    read += [c for c in (KNOWN_AT, CORRECTS, RETRACTS) if c in there]
+    refers = CORRECTS in there or RETRACTS in there
+    if OBSERVATION_ID in there and (refers or any(a.function in _BY_PLACE for a in aggregations)):
+        read.append(OBSERVATION_ID)
+    return lazy.select(list(dict.fromkeys(read))).collect().rechunk()
+
+
+def microseconds(frame: pl.DataFrame, column: str) -> Ints:
+    """Read a column of times as int64 microseconds.
+
+    Raises
+    ------
+    ColumnsError
+        For a column that is missing, holds no times, is finer than a microsecond, or has nulls.
+    """
+    if column not in frame.columns:
+        raise ColumnsError(
+            expected=f"a column of times {column!r}",
+            found=", ".join(frame.columns),
+            remedy=nearest(column, frame.columns),
+        )
+    found = frame[column]
+    dtype = found.dtype
+    if dtype != pl.Date and not (isinstance(dtype, pl.Datetime) and dtype.time_unit != "ns"):
+        raise ColumnsError(
+            expected=f"times in {column!r} as Date or Datetime in micro- or milliseconds",
+            found=str(dtype),
+            remedy=f"cast it, for example pl.col({column!r}).dt.cast_time_unit('us')",
+        )
+    if found.null_count():
+        raise ColumnsError(
+            expected=f"a time in every row of {column!r}",
+            found=f"{found.null_count()} nulls",
+            remedy="filter them out, or say when they happened",
+        )
+    zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+    return found.cast(pl.Datetime("us", zone)).to_physical().rechunk().to_numpy()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Events and spine, sorted; and how to bring a column of the events into that order."""
+
+    rows: Rows
+    order: Sorted
+    queries: Queries
+    lower: Callable[[Span], Ints | None]
+
+
+def prepare(  # noqa: PLR0913  two frames, and what their columns mean
+    table: pl.DataFrame,
+    spine: pl.DataFrame,
+    *,
+    by: Sequence[str],
+    at: str,
+    conventions: Conventions,
+    ties: bool,
+) -> Prepared:
+    """Sort events and spine by entity and time.
+
+    Parameters
+    ----------
+    ties : bool
+        Whether the order among rows of one moment matters.
+    """
+    _check_zones(table, spine, at)
+    moments = microseconds(spine, at) - conventions.lag // _MICROSECOND
+    codes, spine_codes, n_entities = codes_of(table, spine, by)
+    asked = arrange(spine_codes, n_entities, moments)
+    target = np.empty(moments.size, np.int32)
+    target[asked.slot] = np.arange(moments.size, dtype=np.int32)
+    moments = asked.arrange(moments)
+    queries = Queries(
+        starts=asked.starts,
+        upper=moments + (conventions.upper == "included"),
+        target=target,
+    )
+    excluded = int(conventions.lower == "excluded")
+
+    def lower(span: Span) -> Ints | None:
+        window, aligned = span
+        if window is None:
+            return None
+        bound = moments - window // _MICROSECOND + excluded
+        return bound - bound % _DAY if aligned else bound
+
+    order, rows = _rows(table, codes, n_entities, conventions, ties=ties)
+    return Prepared(rows=rows, order=order, queries=queries, lower=lower)
+
+
+def _check_zones(table: pl.DataFrame, spine: pl.DataFrame, at: str) -> None:
+    names = [(table, EVENT_TIME), (spine, at)]
+    names += [(table, KNOWN_AT)] if KNOWN_AT in table.columns else []
+    zones = {
+        name: getattr(frame.schema[name], "time_zone", None)
+        for frame, name in names
+        if name in frame.columns
+    }
+    if len(set(zones.values())) > 1:
+        raise ColumnsError(
+            expected="times of one time zone",
+            found=", ".join(f"{name} in {zone}" for name, zone in zones.items()),
+            remedy="convert them to UTC: pl.col(...).dt.convert_time_zone('UTC')",
+        )
+
+
+def _rows(
+    table: pl.DataFrame,
+    codes: NDArray[np.int32],
+    n_entities: int,
+    conventions: Conventions,
+    *,
+    ties: bool,
+) -> tuple[Sorted, Rows]:
+    happened = microseconds(table, EVENT_TIME)
+    known = microseconds(table, KNOWN_AT) if KNOWN_AT in table.columns else happened
+    lasting, until = replaced(table, availability=conventions.availability)
+    if lasting.size:
+        codes = codes.copy()
+        codes[lasting[until == NEVER]] = -1
+    order = arrange(codes, n_entities, happened, known)
+    event_time = order.arrange(happened)
+    known = event_time if known is happened else order.arrange(known)
+    if ties and OBSERVATION_ID in table.columns:
+        _untie(order, event_time, known, table[OBSERVATION_ID])
+    visible_from, settle = event_time, conventions.settle // _MICROSECOND
+    if conventions.availability and known is not event_time:
+        visible_from = np.maximum(event_time, known - settle if settle else known, out=known)
+    visible_to: Ints | None = None
+    slots = order.slot[lasting]
+    if (slots >= 0).any():
+        visible_to = np.full(event_time.size, np.iinfo(np.int64).max)
+        visible_to[slots[slots >= 0]] = until[slots >= 0] - settle
+    return order, Rows(
+        starts=order.starts,
+        event_time=event_time,
+        visible_from=visible_from,
+        visible_to=visible_to,
+    )
+
+
+def _untie(order: Sorted, event_time: Ints, known: Ints, ids: pl.Series) -> None:
+    """Put rows of one entity that happened and became known at the same times in order of id."""
+    tied = (event_time[1:] == event_time[:-1]) & (known[1:] == known[:-1])
+    inner = order.starts[(order.starts > 0) & (order.starts < event_time.size)]
+    tied[inner - 1] = False
+    if not tied.any():
+        return
+    member = np.append(tied, False) | np.append(False, tied)
+    group = np.append(0, np.cumsum(~tied))
+    rows = np.flatnonzero((order.slot >= 0) & member[order.slot])
+    slots = order.slot[rows]
+    sorted_rows = pl.DataFrame({"row": rows, "group": group[slots], "id": ids.gather(rows)}).sort(
+        "group", "id", "row"
+    )["row"]
+    order.slot[sorted_rows.to_numpy()] = np.sort(slots)
+
+
+def spans(aggregations: Sequence[Aggregation]) -> list[Span]:
+    """List the windows of some aggregations, each once, from the shortest to the longest."""
+    found = {(a.window, a.aligned and a.window is not None) for a in aggregations}
+    return sorted(found, key=lambda s: (s[0] is None, s[0] or _MICROSECOND, s[1]))
