@@ -1,12 +1,13 @@
 """Collecting what the API received: exactly once, whoever is killed, early, late or not alone."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -223,6 +224,32 @@ def test_rejects_are_received_when_the_contract_takes_them(tmp_path: Path) -> No
     assert rows["observation_id"].to_list() == ["1", "3", "4"]
     assert rows["partition_date"].unique().to_list() == [START + DAY]
     assert accounts(home) == [(2, 0, 2, 0), (6, 3, 2, 1)]
+
+
+def test_the_command_replays_what_the_home_rejected(tmp_path: Path) -> None:
+    """Records of the bundled flywheel: one that has become sound, and one of no kind at all."""
+    home = Home(tmp_path)
+    home.save(Settings(start=START))
+    payload = {"invoice": "1", "stock_code": "A", "quantity": 1, "unit_price": 1.5, "country": "UK"}
+    record = {
+        "kind": "order_line",
+        "entity": {"customer_id": 7},
+        "event_time": "2026-01-05T01:00:00Z",
+        "payload": payload,
+    }
+    inbox = Inbox(home.inbox)
+    inbox.reject([Rejected("order_line", "too new", json.dumps(record).encode())])
+    inbox.reject([Rejected(None, "kind?", b"{")])
+    command = [sys.executable, "-m", "flywheel_assets.cli", "replay-rejected"]
+    environment = os.environ | {"FLYWHEEL_HOME": str(tmp_path), "COLUMNS": "200"}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    rows = [[cell.strip() for cell in line.split("│")] for line in said.stdout.splitlines()]
+    assert ["", "order_line", "1", "0", "0", "0", ""] in rows
+    assert ["", "(no declared kind)", "0", "0", "0", "1", ""] in rows
+    today = (datetime.now(UTC).date() - date(1970, 1, 1)).days
+    kept = [e.status for d in (today - 1, today) for e in inbox.waiting("order_line", d)]
+    assert sorted(kept) == ["accepted", "rejected"]
+    inbox.close()
 
 
 KILLED = """
