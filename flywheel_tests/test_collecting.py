@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flywheel_assets import Cancellation, DailyFiles, Dimension, Fact, Field, Observation
 from flywheel_assets.dagster_assets.collecting import Collecting
 from flywheel_assets.stages import checks
+from flywheel_assets.stages.collect import validate
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.received import API, as_raw
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox, Received, Rejected
 from flywheel_assets.stores.replay import Replayed, replay
@@ -78,14 +84,7 @@ def test_files_and_the_api_are_one_observation(tmp_path: Path) -> None:
     header = "visitor_id,page,seconds,observation_id,at\n"
     row = "7,a,0.1,not an id of ours,2026-01-05T01:00:00Z\n"
     (folder / f"{START}.csv").write_text(header + row + row.replace("7", "x", 1))
-    both = Observation(
-        name="click",
-        entity=visitor,
-        owners=OWNERS,
-        description="A click.",
-        source=DailyFiles(path=str(folder), event_time="at"),
-        fields=click.fields,
-    )
+    both = replace(click, source=DailyFiles(path=str(folder), event_time="at"))
     home = home_with(tmp_path / "home", (us(0), [sent("x", 2)]))
     collect(home, 0, of=both)
     told = contents(home.root)["collect/click"].filter(visitor_id=7)["observation_id"][0]
@@ -145,17 +144,8 @@ def test_what_a_changed_contract_no_longer_takes_is_rejected(tmp_path: Path) -> 
     inbox = Inbox(home.inbox, clock=lambda: us(0, 13))
     inbox.put([odd, not_json])
     inbox.close()
-    stricter = Observation(
-        name="click",
-        entity=visitor,
-        owners=OWNERS,
-        description="A click.",
-        fields=(
-            *click.fields[:1],
-            Field(name="page", dtype=pl.String, description="Where.", allowed=("a",)),
-            click.fields[2],
-        ),
-    )
+    page = replace(click.fields[1], allowed=("a",))
+    stricter = replace(click, fields=(click.fields[0], page, click.fields[2]))
     collect(home, 0, of=stricter)
     assert accounts(home) == [(4, 1, 3, 0)]
     reasons = contents(home.root)["collect/click_rejected"]["reason"].to_list()
@@ -250,6 +240,70 @@ def test_the_command_replays_what_the_home_rejected(tmp_path: Path) -> None:
     kept = [e.status for d in (today - 1, today) for e in inbox.waiting("order_line", d)]
     assert sorted(kept) == ["accepted", "rejected"]
     inbox.close()
+
+
+earliest, latest = datetime(1970, 1, 1), datetime(2026, 1, 5)  # noqa: DTZ001  bounds have no zone
+instants = st.datetimes(earliest, latest, timezones=st.just(UTC))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(-(2**63), 2**63 - 1),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.text(st.characters(exclude_categories=["Cs"])),
+            st.booleans() | st.none(),
+            st.dates(date(1970, 1, 1), date(2100, 1, 1)),
+            instants,
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_what_is_collected_is_what_was_received(rows: list[tuple[Any, ...]]) -> None:
+    """Every value of every type comes back exactly as it was sent."""
+    types = (pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime)
+    fields = [
+        Field(name=name, dtype=dtype, description="x", nullable=dtype == pl.Boolean)
+        for name, dtype in zip("abcdef", types, strict=True)
+    ]
+    thing = replace(click, entity=replace(visitor, keys=("a",)), fields=tuple(fields))
+    records = [
+        json.dumps(
+            {
+                "entity": {"a": a},
+                "payload": {"b": b, "c": c, "d": d, "e": e.isoformat(), "f": f.isoformat()},
+            }
+        )
+        for a, b, c, d, e, f in rows
+    ]
+    moment = pl.lit(datetime(2026, 1, 5, tzinfo=UTC)).cast(pl.Datetime("us", "UTC"))
+    received = pl.DataFrame({"record": records, "seq": range(len(rows))}).select(
+        pl.lit(START).alias("partition_date"),
+        "seq",
+        moment.alias("known_at"),
+        pl.lit("accepted").alias("status"),
+        pl.col("seq").cast(pl.String).alias("observation_id"),
+        moment.alias("event_time"),
+        "record",
+        pl.lit(None, dtype=pl.String).alias("reason"),
+        pl.lit(1, dtype=pl.Int64).alias("copies"),
+    )
+    found = validate(as_raw(received, thing), thing, API)
+    assert found["reason"].null_count() == len(rows), found["reason"]
+    assert found.select(*"abcdef").rows() == rows
+
+
+def test_what_is_logged_of_a_full_dump_is_rejected(tmp_path: Path) -> None:
+    """A dump tells the whole of its source; one more row would close all the others."""
+    (tmp_path / "files").mkdir()
+    source = DailyFiles(path=str(tmp_path / "files"), event_time="at", full_dump=True)
+    home = home_with(tmp_path / "home", (us(0), [sent("x", 2)]))
+    collect(home, 0, of=replace(click, source=source))
+    assert accounts(home) == [(1, 0, 1, 0)]
+    reasons = contents(home.root)["collect/click_rejected"]["reason"]
+    assert reasons.to_list() == ["a full dump tells the whole of its source"]
 
 
 KILLED = """
