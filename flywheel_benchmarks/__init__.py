@@ -1,1 +1,1 @@
-"""Measurements beside peers, as ratios taken in one run."""
+"""Timing, as ratios taken in one run: these are commands, not tests."""

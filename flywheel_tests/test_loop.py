@@ -208,12 +208,13 @@ def test_training_rows_hold_what_decisions_saw(orders: Path, tmp_path: Path) -> 
     And a snapshot that was meddled with is found.
     """
     chance = random.Random(3)  # noqa: S311  a repeatable choice, no secret
-    folder, kept = tmp_path / "orders", {}
+    folder = tmp_path / "orders"
+    kept: dict[date, list[str]] = {}
     for file in sorted(orders.glob("*.csv")):
         header, *lines = file.read_text().splitlines()
         for line in lines:
-            late = chance.randint(1, 9) if chance.random() < 0.2 else 0
-            day = min(date.fromisoformat(file.stem) + late * DAY, LAST)
+            delay = chance.randint(1, 9) * DAY if chance.random() < 0.2 else 0 * DAY
+            day = min(date.fromisoformat(file.stem) + delay, LAST)
             kept.setdefault(day, [header]).append(line)
     folder.mkdir()
     for day, lines in kept.items():

@@ -11,8 +11,7 @@ import pytest
 
 from flywheel_assets import Aggregation
 from flywheel_assets.errors import ColumnsError, DeclarationError
-from flywheel_assets.point_in_time.as_of import as_of
-from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.point_in_time import as_of, windows
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -181,6 +180,26 @@ def test_any_keys_and_every_spine_row_in_its_order() -> None:
     assert far["sum"].to_list() == [9, 1, 9, 0, 9, 0]
     assert windows(events.clear(), spine, [ask("mean")], by=["card"])["mean"].null_count() == 6
     assert windows(events, spine.clear(), [ask("mean")], by=["card"]).height == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"function": f} for f in ("count", "sum", "mean", "variance", "min", "last", "mode")),
+        *({"function": f, "n": 2} for f in ("first_n", "last_n", "top_k")),
+        {"function": "quantile", "q": 0.5},
+        {"function": "ratio", "over": "value"},
+        {"function": "sum", "by": "word"},
+    ],
+)
+def test_types_are_the_same_without_any_rows(options: Any) -> None:
+    """A table's schema is read off an empty computation."""
+    a = Aggregation(name="x", column="value", **options)
+    events = timeline([1, 2], word=["a", "b"])
+    full = windows(events, at(2), [a], by=["entity"])
+    no_events = windows(events.clear(), at(2), [a], by=["entity"])
+    nothing = windows(events.clear(), at(2).clear(), [a], by=["entity"])
+    assert full.schema == no_events.schema == nothing.schema
 
 
 def test_a_look_up_has_a_maximum_age_and_takes_nulls_as_they_are() -> None:

@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 
 from flywheel_assets import Aggregation
-from flywheel_assets.point_in_time.conventions import Conventions
-from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_tests.conftest import shared_data
 
 DAY = timedelta(days=1)

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import Aggregation
-from flywheel_assets.point_in_time.conventions import Conventions
-from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.point_in_time import Conventions, windows
 
 T = datetime(2026, 1, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)

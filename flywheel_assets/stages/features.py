@@ -8,8 +8,7 @@ import polars as pl
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
-from flywheel_assets.point_in_time.snapshot import snapshot
-from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.point_in_time import snapshot, windows
 from flywheel_assets.stages.clock import DAY, closes
 from flywheel_assets.stages.organize import dimension_schema, fact_schema, looked_up
 

@@ -14,7 +14,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
-from flywheel_assets.point_in_time.as_of import as_of
+from flywheel_assets.point_in_time import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"

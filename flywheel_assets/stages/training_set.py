@@ -9,8 +9,7 @@ from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Outcome
 from flywheel_assets.declare.rules import AS_OF, PARTITION
-from flywheel_assets.point_in_time.conventions import Conventions
-from flywheel_assets.point_in_time.windows import windows
+from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, decision_schema, entity_id
 from flywheel_assets.stages.features import feature_schema
