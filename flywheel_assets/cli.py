@@ -97,6 +97,25 @@ def performance(first: From, last: To, name: Name = "repurchase") -> None:
 
 
 @app.command()
+def replay_rejected(
+    observation: Annotated[str | None, typer.Option(help="This one alone, not all.")] = None,
+) -> None:
+    """Receive what the API rejected and the contract now takes; it is known from now on.
+
+    What a file reported is judged anew when its day is materialized again.
+    """
+    from flywheel_assets.dagster_assets.replaying import replay_all
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    shown = Table("observation", "accepted", "duplicate", "conflict", "still rejected")
+    for name, done in replay_all(current_home(), FLYWHEELS, observation).items():
+        counts = (done.accepted, done.duplicate, done.conflict, done.rejected)
+        shown.add_row(name, *(f"{n:,}" for n in counts))
+    console.print(shown)
+    console.print("Rejected records of files: mend the contract, and materialize their day again.")
+
+
+@app.command()
 def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     """Open Dagster's and MLflow's pages on the home, on this machine only."""
     from flywheel_assets.stores.models import Models
@@ -191,6 +210,8 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
     if settings is not None:
         return settings.demo and source is None
     observation = flywheel.features.fact.observation
+    if observation.source is None:
+        return False
     declared = home.source_path(observation.name, observation.source.path)
     return source is None and flywheel.name == "repurchase" and not declared.exists()
 

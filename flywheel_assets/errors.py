@@ -9,7 +9,10 @@ Each error says what was expected, what was found, and what to do::
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
-    └── HomeError                a home folder that does not fit what is asked of it
+    ├── HomeError                a home folder that does not fit what is asked of it
+    └── InboxError               an inbox that cannot do what is asked of it
+        ├── InboxFullError       no room on the disk: nothing of this was received
+        └── InboxBusyError       the inbox is not keeping up: send it again later
 """
 
 import difflib
@@ -62,6 +65,18 @@ class EmptyReplaceError(FlywheelError):
 
 class HomeError(FlywheelError):
     """A home folder that does not fit what is asked of it."""
+
+
+class InboxError(FlywheelError):
+    """An inbox that cannot do what is asked of it."""
+
+
+class InboxFullError(InboxError):
+    """No room on the disk: nothing of this was received."""
+
+
+class InboxBusyError(InboxError):
+    """The inbox is not keeping up: send it again later."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

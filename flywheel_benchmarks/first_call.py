@@ -45,7 +45,7 @@ def main() -> None:
         functions = tuple(options.functions.split(","))
         first = call(functions)
         warm = min(call(functions) for _ in range(5))
-        print(f"{first:.3f} {warm:.3f}")  # noqa: T201  for the caller
+        print(f"{first:.3f} {warm:.3f}")
         return
     for functions in (*((f,) for f in FAMILIES), FAMILIES):
         with tempfile.TemporaryDirectory() as cache:
@@ -58,9 +58,7 @@ def main() -> None:
                 ).stdout.split()
                 for _ in range(2)
             )
-        print(  # noqa: T201  a command's output
-            f"{name}: first ever {cold[0]} s, first in a new process {new[0]} s, warm {new[1]} s"
-        )
+        print(f"{name}: first ever {cold[0]} s, first in a new process {new[0]} s, warm {new[1]} s")
 
 
 if __name__ == "__main__":

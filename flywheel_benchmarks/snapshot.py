@@ -86,7 +86,7 @@ def main() -> None:
                 raise SystemExit(f"the snapshot from {name} differs from that of the whole history")
     elif options.contestant:
         take(options.folder, "30 days", work)  # loads the compiled loops
-        print(timed(lambda: take(options.folder, options.contestant, work)))  # noqa: T201
+        print(timed(lambda: take(options.folder, options.contestant, work)))
     else:
         given = ["--events", str(options.events), "--entities", str(options.entities)]
         given += ["--folder", str(options.folder), "--contestant"]

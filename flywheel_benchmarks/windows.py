@@ -207,7 +207,7 @@ def main() -> None:
     elif options.contestant:
         if options.contestant in ("one clock", "two clocks", "sixth window"):
             warm(folder)
-        print(timed(lambda: CONTESTANTS[options.contestant](folder)))  # noqa: T201  for the contest
+        print(timed(lambda: CONTESTANTS[options.contestant](folder)))
     else:
         hold(work, options)
 

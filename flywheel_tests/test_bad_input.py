@@ -26,7 +26,8 @@ def reasons(folder: Path, content: str) -> list[str | None]:
     (folder / f"{DAY}.csv").write_text(content)
     raw = read_source(order_line, folder, DAY, DAY, start=DAY)
     assert raw is not None
-    return validate(raw, order_line)["reason"].to_list()
+    assert order_line.source is not None
+    return validate(raw, order_line, order_line.source)["reason"].to_list()
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,14 @@ from flywheel_assets import (
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.inbox import Inbox, Received
 from flywheel_assets.stores.tables import Tables
 
 START = date(2026, 1, 5)
 OWNERS = ["team:web"]
 
 
-def clicks(source: TableFile | DeltaSource) -> Flywheel:
+def clicks(source: TableFile | DeltaSource | None) -> Flywheel:
     """Declare a small flywheel on clicks."""
     visitor = Entity(name="visitor", keys=("visitor_id",), owners=OWNERS, description="A browser.")
     click = Observation(
@@ -111,15 +112,10 @@ def as_delta(folder: Path) -> DeltaSource:
     return DeltaSource(path=str(folder / "clicks"), event_time="at", known_at="known")
 
 
-@pytest.mark.parametrize("write", [as_csv, as_parquet, as_delta])
-def test_each_record_is_in_the_partition_of_the_day_it_was_known(
-    tmp_path: Path, write: Callable[[Path], TableFile | DeltaSource]
-) -> None:
-    """Late news is of the day it came, older news of the first day, undated news is rejected."""
-    home = Home(tmp_path / "home")
+def materialize(home: Home, flywheel: Flywheel) -> None:
+    """Collect, organize and compute the features of three days."""
     settings = Settings(start=START, end=START + timedelta(days=2))
     home.save(settings)
-    flywheel = clicks(write(tmp_path))
     defs = compile_flywheels(Build(home=home, settings=settings), [flywheel])
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection={
@@ -135,6 +131,15 @@ def test_each_record_is_in_the_partition_of_the_day_it_was_known(
     with dg.DagsterInstance.ephemeral() as instance:
         for day in ("2026-01-05", "2026-01-06", "2026-01-07"):
             job.execute_in_process(instance=instance, partition_key=day)
+
+
+@pytest.mark.parametrize("write", [as_csv, as_parquet, as_delta])
+def test_each_record_is_in_the_partition_of_the_day_it_was_known(
+    tmp_path: Path, write: Callable[[Path], TableFile | DeltaSource]
+) -> None:
+    """Late news is of the day it came, older news of the first day, undated news is rejected."""
+    home = Home(tmp_path / "home")
+    materialize(home, clicks(write(tmp_path)))
     tables = Tables(home.lakehouse)
     schema = {"partition_date": pl.Date(), "visitor_id": pl.Int64()}
     found = tables.read("organize/fct_click", schema).sort("visitor_id").collect()
@@ -149,3 +154,29 @@ def test_each_record_is_in_the_partition_of_the_day_it_was_known(
     assert rejected.height == (1 if write is as_csv else 0)
     if rejected.height:
         assert "at: expected a time, found soon" in rejected["reason"][0]
+
+
+def test_what_is_logged_reaches_the_features_as_it_was_known(tmp_path: Path) -> None:
+    """A click counts from the day it was logged, a correction and a retraction from theirs."""
+    home = Home(tmp_path / "home")
+
+    def log(day: int, own: str, visitor: int, links: str = "") -> None:
+        at = int(datetime(2026, 1, day, 12, tzinfo=UTC).timestamp()) * 1_000_000
+        inbox = Inbox(home.inbox, clock=lambda: at)
+        payload = "" if "retracts" in links else ', "payload": {}'
+        record = f'{{"entity": {{"visitor_id": {visitor}}}{payload}{links}}}'
+        inbox.put([Received("click", own, at, record.encode())])
+        inbox.close()
+
+    for own, visitor in (("a", 1), ("b", 1), ("c", 2)):
+        log(5, own, visitor)
+    log(6, "d", 2, ', "corrects": "a"')
+    log(7, "e", 1, ', "retracts": "b"')
+    materialize(home, clicks(None))
+    features = Tables(home.lakehouse).read(
+        "features/clicks",
+        {"partition_date": pl.Date(), "visitor_id": pl.Int64(), "clicks_3d": pl.Int64()},
+    )
+    found = features.sort("partition_date", "visitor_id").collect()
+    counted = [(d.day, who, n) for d, who, n in found.iter_rows() if n]
+    assert counted == [(5, 1, 2), (5, 2, 1), (6, 1, 1), (6, 2, 2), (7, 2, 2)]

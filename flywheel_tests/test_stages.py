@@ -156,10 +156,11 @@ def test_what_is_gone_from_a_dump_is_closed() -> None:
 def test_a_dump_whose_rows_are_old_is_told_anew_each_day() -> None:
     """The same old row in two dumps is there both times; one that left and came back is there."""
     dump = dumped()
+    assert dump.observation.source is not None
     old = "2025-06-01 08:00:00"
     found: list[pl.DataFrame] = []
     for day in (date(2026, 1, 5), date(2026, 1, 6)):
-        checked = validate(raw(("1", old), day=day), dump.observation)
+        checked = validate(raw(("1", old), day=day), dump.observation, dump.observation.source)
         known = pl.concat([pl.DataFrame(schema=observation_schema(order_line)), *found])
         found.append(settle(checked, known, dump.observation).observations)
     assert [f.height for f in found] == [1, 1]
@@ -177,6 +178,7 @@ def test_a_dump_whose_rows_are_old_is_told_anew_each_day() -> None:
 def raw(*rows: tuple[str, str], day: date = date(2026, 1, 5)) -> pl.DataFrame:
     """Make raw records of one file: quantity, time."""
     source = order_line.source
+    assert source is not None
     columns = {source.source_column(f.name): "1" for f in order_line.fields}
     return pl.DataFrame(
         [{**columns, "Quantity": q, "InvoiceDate": t} for q, t in rows]
@@ -193,7 +195,9 @@ def test_every_record_is_collected_rejected_or_a_duplicate() -> None:
     """Copies count once, within the horizon also across batches; broken records have a reason."""
     assert isinstance(order_line.source, DailyFiles)
     time = "2026-01-05 08:00:00"
-    checked = validate(raw(("1", time), ("1", time), ("x", time), ("2", time)), order_line)
+    checked = validate(
+        raw(("1", time), ("1", time), ("x", time), ("2", time)), order_line, order_line.source
+    )
     nothing = pl.DataFrame(schema=observation_schema(order_line))
     first = settle(checked, nothing, order_line)
     assert first.accounts.row(0)[1:] == (4, 2, 1, 1)

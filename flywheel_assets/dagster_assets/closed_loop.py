@@ -1,22 +1,26 @@
-"""The demo: the simulated shop reads each day's decisions and writes the next day's orders."""
+"""The demo: the simulated shop reads each day's decisions and logs the next day's orders."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
+from flywheel_assets.dagster_assets.intake import log_observations
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Clock, Run, Turner
-from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.clock import DAY, days, opens
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.inbox import Inbox
 from flywheel_assets.stores.tables import Tables
-from flywheel_assets.worlds.shop import Shop, ShopConfig, simulate, write_day
+from flywheel_assets.worlds.shop import Shop, ShopConfig, as_records, simulate
+
+REPORTED_AT = timedelta(hours=23)
+"""When the shop logs its day (UTC): the tills have closed, the day has not."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,11 @@ class Earned:
 
 
 def prepare(home: Home, flywheel: Flywheel, config: ShopConfig) -> Shop:
-    """Open the shop, and write the orders of the days before the first decision."""
-    shop = Shop(config)
+    """Open the shop, and log the orders of the days before the first decision."""
+    shop, till = Shop(config), _Till(home, flywheel)
     for day, lines in shop.history_files():
-        write_day(_landing(home, flywheel), day, lines)
+        till.log(day, lines)
+    till.close()
     return shop
 
 
@@ -51,11 +56,12 @@ def turn_with(  # noqa: PLR0913  two players, a game, its length
     The shop of a run that was stopped lives its days again with the contacts that were published,
     and comes to the same orders.
     """
+    till = _Till(turner.home, flywheel)
     for day in days(shop.config.start, last):
-        lines = shop.day(day, contacts(turner.home, flywheel, day))
-        write_day(_landing(turner.home, flywheel), day, lines)
+        till.log(day, shop.day(day, contacts(turner.home, flywheel, day)))
         if day >= first:
             turner.turn([Run(tuple(whole(flywheel)), day, day)], progress)
+    till.close()
     return turner.clock
 
 
@@ -97,6 +103,31 @@ def row_counts(home: Home, flywheel: Flywheel) -> dict[str, int]:
     }
 
 
-def _landing(home: Home, flywheel: Flywheel) -> Path:
-    observation = flywheel.features.fact.observation
-    return home.source_path(observation.name, observation.source.path)
+class _Till:
+    """Logs each day of the shop once, at the simulated time, and remembers what was acknowledged.
+
+    A day whose acknowledgement was lost is logged again; the inbox knows its records.
+    """
+
+    def __init__(self, home: Home, flywheel: Flywheel) -> None:
+        self._now = 0
+        self._kinds = {o.name: o for o in catalog([flywheel]).observations}
+        self._inbox = Inbox(home.inbox, clock=lambda: self._now)
+        self._file = home.root / "product" / "logged_until"
+        self._until = self._file.read_text() if self._file.exists() else ""
+
+    def log(self, day: date, lines: pl.DataFrame) -> None:
+        """Log a day's lines, unless they have been acknowledged before."""
+        if day.isoformat() <= self._until:
+            return
+        self._now = int((opens(day) + REPORTED_AT).timestamp()) * 1_000_000
+        log_observations(self._inbox, self._kinds, as_records(lines))
+        self._until = day.isoformat()
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        written = self._file.with_suffix(".tmp")
+        written.write_text(self._until)
+        written.replace(self._file)
+
+    def close(self) -> None:
+        """Let the inbox go."""
+        self._inbox.close()

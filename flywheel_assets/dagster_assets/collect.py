@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.collecting import Collecting
 from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
     chunks,
@@ -22,19 +23,17 @@ from flywheel_assets.dagster_assets.table_asset import (
 from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION
+from flywheel_assets.declare.rules import (
+    DECISION_ID,
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    PARTITION,
+)
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import (
-    ACCOUNT_SCHEMA,
-    REJECTED_SCHEMA,
-    Collected,
-    observation_schema,
-    settle,
-    validate,
-)
-from flywheel_assets.stages.decisions import DECIDED_AT, DECISION_COLUMNS, DECISION_ID
-from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
+from flywheel_assets.stages.decisions import DECIDED_AT, DECISION_COLUMNS
 
 UTC_TIME = pl.Datetime("us", "UTC")
 DECISION_SCHEMA: dict[str, Any] = {
@@ -46,6 +45,9 @@ DECISION_SCHEMA: dict[str, Any] = {
 }
 
 
+_KINDS: dict[type[Any], set[str]] = {DailyFiles: {"csv"}, type(None): {"json"}}
+
+
 def reported(observation: Observation) -> dg.AssetSpec:
     """Stand for what the product reports, above collect."""
     return dg.AssetSpec(
@@ -53,7 +55,7 @@ def reported(observation: Observation) -> dg.AssetSpec:
         group_name="product_reports",
         owners=list(observation.owners),
         description=f"What the product reports of {observation.name}: {observation.description}",
-        kinds={"csv"} if isinstance(observation.source, DailyFiles) else {"file"},
+        kinds=_KINDS.get(type(observation.source), {"file"}),
     )
 
 
@@ -89,6 +91,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        work = Collecting(observation, build.home, build.settings)
         length = min(CHUNK, max(observation.duplicates_within, DAY))
         totals: Counter[date] = Counter()
         refused: Counter[date] = Counter()
@@ -96,8 +99,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         reasons: Counter[str] = Counter()
         found: list[list[checks.Check]] = []
         for start, end in chunks(first, last, length):
-            result, received = _collect(build, observation, start, end)
-            _write(build, observation, result, start, end)
+            result, received = work.collect(start, end)
             totals.update(counts(result.observations))
             refused.update(counts(result.rejected))
             sums.update({c: int(result.accounts[c].sum()) for c in list(ACCOUNT_SCHEMA)[1:]})
@@ -116,48 +118,10 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
 
 REJECTED_COLUMNS = {
     "reason": "Each field that breaks the contract: what was expected, what was found.",
-    "file": "Where the record stood.",
-    "line": "Which record of the file, from 1.",
+    "file": "Where the record stood; api for what was logged.",
+    "line": "Which record of the file, from 1, or of all that was logged.",
     "record": "The record as it was.",
 }
-
-
-def _collect(
-    build: Build, observation: Observation, first: date, last: date
-) -> tuple[Collected, int]:
-    path = build.home.source_path(observation.name, observation.source.path)
-    start = build.settings.start
-    raw = read_source(observation, path, first, last, start=start)
-    schema = observation_schema(observation)
-    if raw is None:
-        return Collected(
-            observations=pl.DataFrame(schema=schema),
-            rejected=pl.DataFrame(schema=REJECTED_SCHEMA),
-            accounts=pl.DataFrame(schema=ACCOUNT_SCHEMA),
-        ), 0
-    # What no time dates belongs to the day of the record above it; what was known before the home
-    # began belongs to its first day.
-    day = pl.col(PARTITION).forward_fill().fill_null(start)
-    checked = (
-        validate(raw, observation)
-        .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
-        .filter(pl.col(PARTITION).is_between(first, last))
-    )
-    known = build.tables.read(
-        f"collect/{observation.name}", schema, first - observation.duplicates_within, first - DAY
-    ).collect()
-    return settle(checked, known, observation), checked.height
-
-
-def _write(
-    build: Build, observation: Observation, result: Collected, first: date, last: date
-) -> None:
-    key = f"collect/{observation.name}"
-    build.tables.replace(
-        key, result.observations, observation_schema(observation), first, last, empty=False
-    )
-    build.tables.replace(f"{key}_rejected", result.rejected, REJECTED_SCHEMA, first, last)
-    build.tables.replace(f"{key}_accounts", result.accounts, ACCOUNT_SCHEMA, first, last)
 
 
 def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:

@@ -218,18 +218,22 @@ Source: TypeAlias = DailyFiles | TableFile | DeltaSource
 class Observation:
     """An immutable record that something happened, with its contract and its source.
 
+    Any of them may also be logged through the API.
+
     Parameters
     ----------
     entity : Entity
         Whose keys are among the fields.
     fields : sequence of Field
         The payload's contract, entity keys included.
-    source : DailyFiles, TableFile or DeltaSource
+    source : DailyFiles, TableFile or DeltaSource, optional
+        Where else its records come from than the API.
     id_fields : tuple of str
         The fields that tell one observation from another, ``event_time`` always among them. Two
         records with the same are one observation, counted once. All fields, if left out.
     duplicates_within : timedelta
-        How far apart in known days a record may be sent again and still be recognised.
+        How far apart in known days a record may be sent again and still be recognised; so long
+        the inbox keeps the ids of what was collected.
     clock_tolerance : timedelta
         How much later than ``known_at`` an event may claim to have happened.
 
@@ -242,9 +246,9 @@ class Observation:
     name: str
     entity: Entity
     fields: tuple[Field, ...]
-    source: Source
     owners: Sequence[str]
     description: str
+    source: Source | None = None
     id_fields: tuple[str, ...] = ()
     duplicates_within: timedelta = timedelta(days=30)
     clock_tolerance: timedelta = timedelta(minutes=5)
@@ -257,12 +261,18 @@ class Observation:
         check_unique(names, f"fields of {what}")
         check_columns(self.entity.keys, names, what)
         check_columns(self.id_fields, names, f"id_fields of {what}")
-        check_columns(self.source.columns, names, f"the source of {what}")
+        if self.source is not None:
+            check_columns(self.source.columns, names, f"the source of {what}")
 
     @property
     def schema(self) -> dict[str, Any]:
         """Field name -> Polars data type, in the declared order."""
         return {f.name: f.dtype for f in self.fields}
+
+    @property
+    def tells_when(self) -> bool:
+        """Whether its records say when it happened, and not only when it became known."""
+        return self.source is None or self.source.event_time is not None
 
     @property
     def is_full_dump(self) -> bool:

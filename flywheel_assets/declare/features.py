@@ -225,7 +225,7 @@ class FeatureView:
                     found="none",
                     remedy="add description='...'",
                 )
-            if aggregation.window and self.fact.observation.source.event_time is None:
+            if aggregation.window and not self.fact.observation.tells_when:
                 raise DeclarationError(
                     expected=f"{where} over a fact whose rows have a time",
                     found=f"fact {self.fact.name!r}, whose source declares no event_time",

@@ -9,6 +9,8 @@ import polars as pl
 
 from flywheel_assets.declare.collect import Entity, Observation
 from flywheel_assets.declare.rules import (
+    CORRECTS,
+    DECISION_ID,
     EVENT_TIME,
     KNOWN_AT,
     OBSERVATION_ID,
@@ -53,6 +55,10 @@ class Cancellation:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fact:
     """A deduplicated, typed table of one observation kind.
+
+    A row that ``retracts`` another is not counted, nor is the other from then on; one that was
+    logged as a retraction has no payload. A row that ``corrects`` another stands for it from the
+    moment at which it became known.
 
     Parameters
     ----------
@@ -110,11 +116,10 @@ class Fact:
             OBSERVATION_ID: pl.String(),
             EVENT_TIME: pl.Datetime("us", "UTC"),
             KNOWN_AT: pl.Datetime("us", "UTC"),
+            **dict.fromkeys((DECISION_ID, CORRECTS, RETRACTS), pl.String()),
             **self.observation.schema,
         }
         extra: dict[str, Any] = {CANCELS: pl.Boolean()} if self.cancellation else {}
-        if self.cancellation and self.cancellation.becomes == "retraction":
-            extra |= {RETRACTS: pl.String()}
         derived = pl.LazyFrame(schema=base).select(**self.derive).collect_schema()
         return {**base, **extra, **derived}
 

@@ -17,9 +17,13 @@ EVENT_TIME = "event_time"
 KNOWN_AT = "known_at"
 PARTITION = "partition_date"
 AS_OF = "as_of"
+DECISION_ID = "decision_id"
+"""The decision that a row answers, or is."""
 CORRECTS, RETRACTS = "corrects", "retracts"
 """The observation_id that a row replaces, and the one that it withdraws."""
-RESERVED = frozenset({OBSERVATION_ID, EVENT_TIME, KNOWN_AT, PARTITION, AS_OF, CORRECTS, RETRACTS})
+RESERVED = frozenset(
+    {OBSERVATION_ID, EVENT_TIME, KNOWN_AT, PARTITION, AS_OF, DECISION_ID, CORRECTS, RETRACTS}
+)
 """Column names that the flywheel itself writes."""
 
 FILE, LINE, PROBLEM, RAW, FILE_DAY = "_file", "_line", "_problem", "_raw", "_file_day"

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from flywheel_assets.declare.rules import AS_OF, KNOWN_AT, OBSERVATION_ID, PARTITION
-from flywheel_assets.stages.decisions import DECISION_ID
+from flywheel_assets.declare.rules import (
+    AS_OF,
+    DECISION_ID,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    PARTITION,
+    RETRACTS,
+)
 from flywheel_assets.stages.training_set import LABEL
 
 
@@ -45,7 +51,9 @@ def collect(
     rows: pl.DataFrame, accounts: pl.DataFrame, required: Sequence[str], received: int
 ) -> list[Check]:
     """Check collected observations."""
-    missing = rows.select(pl.any_horizontal(pl.col(required).is_null()).sum()).item()
+    # A retraction has no payload.
+    whole = rows.filter(pl.col(RETRACTS).is_null())
+    missing = whole.select(pl.any_horizontal(pl.col(required).is_null()).sum()).item()
     off = accounts.filter(
         pl.col("received") != pl.col("collected") + pl.col("rejected") + pl.col("duplicates")
     ).height

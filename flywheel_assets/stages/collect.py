@@ -1,12 +1,15 @@
 """Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 import polars_hash as plh
 
 from flywheel_assets.declare.collect import DailyFiles, Field, Observation, Source
 from flywheel_assets.declare.rules import (
+    CORRECTS,
+    DECISION_ID,
     EVENT_TIME,
     FILE,
     FILE_DAY,
@@ -16,9 +19,14 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     PROBLEM,
     RAW,
+    RETRACTS,
 )
 
 UTC_TIME = pl.Datetime("us", "UTC")
+LINKS = (DECISION_ID, CORRECTS, RETRACTS)
+"""What a record may say of others: the decision that it answers, what it replaces or withdraws."""
+SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
+"""The raw columns in which what the API received says its id and its links."""
 _ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
@@ -55,11 +63,12 @@ def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
         OBSERVATION_ID: pl.String(),
         EVENT_TIME: UTC_TIME,
         KNOWN_AT: UTC_TIME,
+        **dict.fromkeys(LINKS, pl.String()),
     }
     return {**system, **observation.schema}
 
 
-def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
+def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
     """Type raw records, date them, and say what is wrong with those that break the contract.
 
     Parameters
@@ -67,6 +76,9 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     raw : DataFrame
         The source's columns, and for each record where it stood (``_file``, ``_line``), the day of
         its file where files are daily (``_file_day``), and what is structurally wrong with it.
+        What the API received also says its ``observation_id`` and what it links to.
+    source : Source
+        How to read the columns: the observation's own, or `received.API`.
 
     Returns
     -------
@@ -74,7 +86,7 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
         The observation's columns, ``reason`` (null for a sound record), ``partition_date`` (null
         where nothing dates the record) and where it stood. Every record comes back, in order.
     """
-    source = observation.source
+    raw = _with_links(raw)
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
@@ -88,7 +100,7 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     reasons = (
         pl.concat_list(
             *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
-            *_time_reasons(observation),
+            *_time_reasons(source, observation.clock_tolerance),
         )
         .list.drop_nulls()
         .list.join("; ")
@@ -104,9 +116,10 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
         partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
     return typed.select(
         partition.alias(PARTITION),
-        _identity(observation).alias(OBSERVATION_ID),
+        pl.coalesce(SAID[OBSERVATION_ID], _identity(observation, source)).alias(OBSERVATION_ID),
         pl.col("=event_time").alias(EVENT_TIME),
         pl.col("=known_at").alias(KNOWN_AT),
+        *(pl.col(SAID[name]).alias(name) for name in LINKS),
         *(pl.col(f"={f.name}").alias(f.name) for f in observation.fields),
         reason.alias("reason"),
         pl.col(FILE).alias("file"),
@@ -115,7 +128,12 @@ def validate(raw: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     )
 
 
-def settle(checked: pl.DataFrame, known: pl.DataFrame, observation: Observation) -> Collected:
+def settle(
+    checked: pl.DataFrame,
+    known: pl.DataFrame,
+    observation: Observation,
+    repeats: pl.DataFrame | None = None,
+) -> Collected:
     """Tell sound records from duplicates and conflicts, and account for all of them.
 
     Parameters
@@ -125,6 +143,8 @@ def settle(checked: pl.DataFrame, known: pl.DataFrame, observation: Observation)
         ``duplicates_within``.
     known : DataFrame
         Observations already collected within that time before, in the same columns.
+    repeats : DataFrame, optional
+        How many duplicates the inbox recognised itself: ``partition_date``, ``copies``.
     """
     horizon = observation.duplicates_within
     columns = list(observation_schema(observation))
@@ -143,7 +163,7 @@ def settle(checked: pl.DataFrame, known: pl.DataFrame, observation: Observation)
     again = sound.join(new, on="_order", how="anti")
     kept = pl.concat([before, new.select(columns)]).unique(OBSERVATION_ID, keep="last")
     again = again.join(kept, on=OBSERVATION_ID, how="left", suffix="_known")
-    names = [*observation.schema, EVENT_TIME]
+    names = [*observation.schema, EVENT_TIME, *LINKS]
     same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_known")) for n in names)
     conflict = again.filter(~same).with_columns(
         reason=pl.lit("observation_id: already collected with other content")
@@ -154,17 +174,25 @@ def settle(checked: pl.DataFrame, known: pl.DataFrame, observation: Observation)
     return Collected(
         observations=new.select(columns).sort(KNOWN_AT, OBSERVATION_ID),
         rejected=rejected.sort(PARTITION, "file", "line", "record"),
-        accounts=_accounts(checked, new, rejected),
+        accounts=_accounts(checked, new, rejected, repeats),
     )
 
 
-def _accounts(checked: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
+def _accounts(
+    checked: pl.DataFrame,
+    new: pl.DataFrame,
+    rejected: pl.DataFrame,
+    repeats: pl.DataFrame | None,
+) -> pl.DataFrame:
     def count(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         return frame.group_by(PARTITION).agg(pl.len().cast(pl.Int64).alias(name))
 
+    received = count(checked, "received")
+    if repeats is not None:
+        again = repeats.select(PARTITION, received="copies")
+        received = pl.concat([received, again]).group_by(PARTITION).agg(pl.col("received").sum())
     return (
-        count(checked, "received")
-        .join(count(new, "collected"), on=PARTITION, how="left")
+        received.join(count(new, "collected"), on=PARTITION, how="left")
         .join(count(rejected, "rejected"), on=PARTITION, how="left")
         .with_columns(pl.col("collected", "rejected").fill_null(0))
         .with_columns(duplicates=pl.col("received") - pl.col("collected") - pl.col("rejected"))
@@ -173,8 +201,15 @@ def _accounts(checked: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) 
     )
 
 
+def _with_links(raw: pl.DataFrame) -> pl.DataFrame:
+    """Add what a file's record does not say: an id of its own, and what it links to."""
+    lacking = [c for c in SAID.values() if c not in raw.columns]
+    return raw.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in lacking)
+
+
 def _raw_columns(raw: pl.DataFrame) -> list[str]:
-    return [c for c in raw.columns if c not in {FILE, LINE, PROBLEM, RAW, FILE_DAY}]
+    system = {FILE, LINE, PROBLEM, RAW, FILE_DAY, *SAID.values()}
+    return [c for c in raw.columns if c not in system]
 
 
 def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -> pl.Expr:
@@ -281,7 +316,9 @@ def _field_reason(field: Field, column: str) -> pl.Expr:
 
     broken = [(value.is_null() & raw.is_not_null(), expected(field.dtype))]
     if not field.nullable:
-        broken.append((raw.is_null(), pl.lit(f"{field.name}: required, found nothing")))
+        # A retraction has no payload.
+        missing = raw.is_null() & pl.col(SAID[RETRACTS]).is_null()
+        broken.append((missing, pl.lit(f"{field.name}: required, found nothing")))
     if field.minimum is not None:
         broken.append((value < field.minimum, expected(f"at least {field.minimum}")))
     if field.maximum is not None:
@@ -292,8 +329,7 @@ def _field_reason(field: Field, column: str) -> pl.Expr:
     return pl.coalesce(pl.when(wrong).then(reason) for wrong, reason in broken)
 
 
-def _time_reasons(observation: Observation) -> list[pl.Expr]:
-    source, tolerance = observation.source, observation.clock_tolerance
+def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
     event, known = pl.col("=event_time"), pl.col("=known_at")
     nothing = pl.lit(None, dtype=pl.String)
     reasons: list[pl.Expr] = []
@@ -324,10 +360,10 @@ def _time_reasons(observation: Observation) -> list[pl.Expr]:
     return reasons
 
 
-def _identity(observation: Observation) -> pl.Expr:
+def _identity(observation: Observation, source: Source) -> pl.Expr:
     names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
     texts = [pl.col(f"={n}").cast(pl.String) for n in names]
-    if observation.is_full_dump:
+    if isinstance(source, DailyFiles) and source.full_dump:
         texts.append(pl.col(FILE_DAY).cast(pl.String))
     # Each part says its length, so that no two different records read the same.
     parts = [pl.format("{}:{};", t.str.len_bytes(), t).fill_null("-;") for t in texts]

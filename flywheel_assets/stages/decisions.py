@@ -9,10 +9,10 @@ import polars_hash as plh
 
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 
 UTC_TIME = pl.Datetime("us", "UTC")
-DECISION_ID, ENTITY_ID, DECIDED_AT = "decision_id", "entity_id", "decided_at"
+ENTITY_ID, DECIDED_AT = "entity_id", "decided_at"
 
 DECISION_COLUMNS: dict[str, pl.DataType] = {
     DECISION_ID: pl.String(),

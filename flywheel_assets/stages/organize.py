@@ -6,11 +6,19 @@ from datetime import UTC, datetime, time
 import polars as pl
 
 from flywheel_assets.declare.organize import CANCELS, Cancellation, Dimension, Fact
-from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION, RETRACTS
+from flywheel_assets.declare.rules import (
+    CORRECTS,
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    PARTITION,
+    RETRACTS,
+)
 from flywheel_assets.point_in_time import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"
+_PAIRED = "_paired"
 
 
 def fact_schema(fact: Fact) -> dict[str, pl.DataType]:
@@ -45,18 +53,29 @@ def facts(observations: pl.DataFrame, earlier: pl.DataFrame, fact: Fact) -> pl.D
 def _retract(frame: pl.DataFrame, earlier: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
     """Pair each cancellation with the newest earlier row that it withdraws, a day at a time."""
     columns = [OBSERVATION_ID, EVENT_TIME, CANCELS, *rule.match, *rule.measures]
-    nobody = pl.lit(None, dtype=pl.String).alias(RETRACTS)
-    taken = earlier.select(pl.col(RETRACTS).drop_nulls().alias(OBSERVATION_ID))
-    standing = earlier.filter(~pl.col(CANCELS)).select(columns)
-    standing = standing.join(taken, on=OBSERVATION_ID, how="anti")
-    days = [frame.clear().with_columns(nobody)]
+    taken = _taken(earlier)
+    standing = earlier.filter(~pl.col(CANCELS), pl.col(RETRACTS).is_null()).select(columns)
+    days = [frame.clear()]
     for day in frame.partition_by(PARTITION, maintain_order=True):
-        standing = pl.concat([standing, day.select(columns)])
+        # What the product itself withdrew or replaced by now is no longer there to be cancelled.
+        taken = pl.concat([taken, _taken(day)])
+        standing = pl.concat([standing, day.filter(pl.col(RETRACTS).is_null()).select(columns)])
+        standing = standing.join(taken, on=OBSERVATION_ID, how="anti")
         pairs = _pairs(standing, rule)
-        days.append(day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left"))
-        paired = pairs.select(pl.col(RETRACTS).alias(OBSERVATION_ID))
-        standing = standing.filter(~pl.col(CANCELS)).join(paired, on=OBSERVATION_ID, how="anti")
+        paired = day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left")
+        days.append(
+            paired.with_columns(pl.coalesce(RETRACTS, _PAIRED).alias(RETRACTS)).drop(_PAIRED)
+        )
+        taken = pl.concat([taken, pairs.select(pl.col(_PAIRED).alias(OBSERVATION_ID))])
+        standing = standing.filter(~pl.col(CANCELS))
     return pl.concat(days)
+
+
+def _taken(rows: pl.DataFrame) -> pl.DataFrame:
+    """List the ids of the rows that others withdraw or replace."""
+    return pl.concat(
+        rows.select(pl.col(c).drop_nulls().alias(OBSERVATION_ID)) for c in (RETRACTS, CORRECTS)
+    )
 
 
 def _pairs(rows: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
@@ -79,9 +98,9 @@ def _pairs(rows: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
         rows.with_columns(amount)
         .sort(EVENT_TIME, CANCELS, OBSERVATION_ID)
         .with_columns(level.alias("_level"))
-        .with_columns(pl.when(opened).then(before).alias(RETRACTS))
-        .filter(pl.col(CANCELS) & pl.col(RETRACTS).is_not_null())
-        .select(OBSERVATION_ID, RETRACTS)
+        .with_columns(pl.when(opened).then(before).alias(_PAIRED))
+        .filter(pl.col(CANCELS) & pl.col(_PAIRED).is_not_null())
+        .select(OBSERVATION_ID, _PAIRED)
     )
 
 
@@ -112,7 +131,9 @@ def changes(
     """
     schema = dimension_schema(dimension)
     news = (
-        observations.sort(EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
+        # A retraction tells no attributes; what it withdraws was true until something else is told.
+        observations.filter(pl.col(RETRACTS).is_null())
+        .sort(EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
         .with_columns(pl.col(EVENT_TIME).alias(VALID_FROM), pl.lit(value=False).alias(CLOSED))
         .select(*schema)
         .unique([PARTITION, *dimension.entity.keys, VALID_FROM], keep="last", maintain_order=True)

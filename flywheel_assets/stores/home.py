@@ -68,6 +68,11 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def inbox(self) -> Path:
+        """What was received and waits to be collected."""
+        return self.root / "inbox"
+
+    @property
     def _file(self) -> Path:
         return self.root / "home.json"
 

@@ -34,7 +34,7 @@ def read_source(
     -------
     DataFrame or None
         The source's columns as they are, and where each record stood. It may hold records of
-        other days. None where there is no file at all.
+        other days. None where there is no file at all, and for an observation without a source.
 
     Raises
     ------
@@ -42,7 +42,9 @@ def read_source(
         For a folder or file that is not there or cannot be read as declared.
     """
     source = observation.source
-    columns = _needed(observation)
+    if source is None:
+        return None
+    columns = _needed(observation, source)
     if isinstance(source, DailyFiles):
         frames = [
             _read_file(file, columns, source).with_columns(pl.lit(day).alias(FILE_DAY))
@@ -62,8 +64,7 @@ def read_source(
     return pl.concat(frames) if frames else None
 
 
-def _needed(observation: Observation) -> list[str]:
-    source = observation.source
+def _needed(observation: Observation, source: Source) -> list[str]:
     times = [c for c in (source.event_time, source.known_at) if c is not None]
     return list(dict.fromkeys([*map(source.source_column, observation.schema), *times]))
 

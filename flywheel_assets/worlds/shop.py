@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -285,6 +286,25 @@ def write_day(folder: Path, day: date, lines: pl.DataFrame) -> Path:
     part = folder / f".{day}.{os.getpid()}.part"
     lines.write_csv(part, datetime_format="%Y-%m-%d %H:%M:%S", line_terminator="\n")
     return part.replace(folder / f"{day}.csv")
+
+
+def as_records(lines: pl.DataFrame) -> list[dict[str, Any]]:
+    """Write a day's lines as the observations that the shop logs, of kind ``order_line``."""
+    at = pl.col("InvoiceDate").dt.replace_time_zone("Europe/London").dt.convert_time_zone("UTC")
+    payload = {
+        "invoice": "InvoiceNo",
+        "stock_code": "StockCode",
+        "description": "Description",
+        "quantity": "Quantity",
+        "unit_price": "UnitPrice",
+        "country": "Country",
+    }
+    return lines.select(
+        pl.lit("order_line").alias("kind"),
+        pl.struct(pl.col("CustomerID").cast(pl.Int64).alias("customer_id")).alias("entity"),
+        at.dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias("event_time"),
+        pl.struct([pl.col(c).alias(n) for n, c in payload.items()]).alias("payload"),
+    ).to_dicts()
 
 
 def simulate(config: ShopConfig, days: int, choose: Callable[[Shop, date], Customers]) -> Shop:

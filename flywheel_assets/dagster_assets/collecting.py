@@ -1,0 +1,100 @@
+"""Collecting a range of days: files and inbox in, three tables out. Needs no Dagster."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.collect import (
+    ACCOUNT_SCHEMA,
+    REJECTED_SCHEMA,
+    Collected,
+    observation_schema,
+    settle,
+    validate,
+)
+from flywheel_assets.stages.received import API, as_raw, repeats
+from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.inbox import Inbox
+from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, received_table
+from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stores.tables import Tables
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """What collecting an observation needs.
+
+    What it writes is a function of the files and of what was received, so whoever is killed
+    between any two writes, or is not alone, has only to do it again.
+    """
+
+    observation: Observation
+    home: Home
+    settings: Settings
+
+    @property
+    def tables(self) -> Tables:
+        """The lakehouse."""
+        return Tables(self.home.lakehouse)
+
+    def collect(self, first: date, last: date) -> tuple[Collected, int]:
+        """Collect a range no longer than ``duplicates_within``, and write it.
+
+        Returns
+        -------
+        tuple of Collected and int
+            What was written, and how many records there were.
+        """
+        kind, horizon = self.observation.name, self.observation.duplicates_within
+        with closing(Inbox(self.home.inbox)) as inbox:
+            drain(inbox, self.tables, kind, first, last, start=self.settings.start)
+            result, received = self._settle(first, last)
+            self._write(result, first, last)
+            forget(inbox, kind, last, horizon)
+        return result, received
+
+    def _settle(self, first: date, last: date) -> tuple[Collected, int]:
+        observation, horizon = self.observation, self.observation.duplicates_within
+        read = self.tables.read
+        received = read(received_table(observation.name), RECEIVED_SCHEMA, first, last).collect()
+        checked = pl.concat([*self._from_source(first, last), self._from_api(received)])
+        schema = observation_schema(observation)
+        known = read(f"collect/{observation.name}", schema, first - horizon, first - DAY).collect()
+        again = repeats(received)
+        settled = settle(checked, known, observation, again)
+        return settled, checked.height + int(again["copies"].sum())
+
+    def _from_source(self, first: date, last: date) -> list[pl.DataFrame]:
+        observation, start = self.observation, self.settings.start
+        # The simulated product of a demo reports through the API alone.
+        if observation.source is None or self.settings.demo:
+            return []
+        path = self.home.source_path(observation.name, observation.source.path)
+        raw = read_source(observation, path, first, last, start=start)
+        if raw is None:
+            return []
+        # What no time dates belongs to the day of the record above it; what was known before the
+        # home began belongs to its first day.
+        day = pl.col(PARTITION).forward_fill().fill_null(start)
+        return [
+            validate(raw, observation, observation.source)
+            .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
+            .filter(pl.col(PARTITION).is_between(first, last))
+        ]
+
+    def _from_api(self, received: pl.DataFrame) -> pl.DataFrame:
+        checked = validate(as_raw(received, self.observation), self.observation, API)
+        start = pl.lit(self.settings.start)
+        return checked.with_columns(pl.max_horizontal(PARTITION, start).alias(PARTITION))
+
+    def _write(self, result: Collected, first: date, last: date) -> None:
+        key, schema = f"collect/{self.observation.name}", observation_schema(self.observation)
+        replace = self.tables.replace
+        replace(key, result.observations, schema, first, last, empty=False)
+        replace(f"{key}_rejected", result.rejected, REJECTED_SCHEMA, first, last)
+        replace(f"{key}_accounts", result.accounts, ACCOUNT_SCHEMA, first, last)
