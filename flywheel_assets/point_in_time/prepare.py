@@ -50,11 +50,16 @@ def needed(
                 found=", ".join(there),
                 remedy=nearest(column, there),
             )
-    read += [c for c in (KNOWN_AT, CORRECTS, RETRACTS) if c in there]
-    refers = CORRECTS in there or RETRACTS in there
-    if OBSERVATION_ID in there and (refers or any(a.function in _BY_PLACE for a in aggregations)):
+    links = [c for c in (CORRECTS, RETRACTS) if c in there and not _is_empty(events, c)]
+    read += [*links, *([KNOWN_AT] if KNOWN_AT in there else [])]
+    if OBSERVATION_ID in there and (links or any(a.function in _BY_PLACE for a in aggregations)):
         read.append(OBSERVATION_ID)
     return lazy.select(list(dict.fromkeys(read))).collect().rechunk()
+
+
+def _is_empty(events: pl.DataFrame | pl.LazyFrame, column: str) -> bool:
+    """Say whether a column is known to hold nothing, without reading it."""
+    return isinstance(events, pl.DataFrame) and events[column].null_count() == events.height
 
 
 def microseconds(frame: pl.DataFrame, column: str) -> Ints:
