@@ -14,6 +14,7 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Gate, Model, Outcome
 from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
 from flywheel_assets.errors import (
+    ConflictError,
     DeclarationError,
     EmptyReplaceError,
     FlywheelError,
@@ -26,6 +27,7 @@ from flywheel_assets.errors import (
 __all__ = [
     "Aggregation",
     "Cancellation",
+    "ConflictError",
     "DailyFiles",
     "DeclarationError",
     "DeltaSource",
