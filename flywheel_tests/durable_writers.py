@@ -5,6 +5,7 @@ Importing this must start no thread: the processes are forked from one that has 
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -63,8 +64,8 @@ def before_each(hook: Callable[[str, int, tuple[Any, ...]], None]) -> Iterator[N
     def wrapped(name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             nonlocal count
-            hook(name, count, args)
             count += 1
+            hook(name, count - 1, args)
             return real[name](*args)
 
         return call
@@ -102,3 +103,18 @@ def replace_by_turns(root: Path, barrier: Any, which: int, apart: bool) -> None:
             assert held(root).sort("partition_date", "n").equals(expected)
             assert DeltaTable(str(Tables(root).path("a/t"))).get_add_actions().num_rows == 1 + apart
         barrier.wait(60)
+
+
+def main() -> None:
+    """Die before the first call in the first root, the second in the second, and so on."""
+    action = globals()[sys.argv[1]]
+    for n, root in enumerate(sys.argv[2:]):
+        child = os.fork()
+        if child == 0:
+            die_before(action, Path(root), n)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL, f"call {n} was never made"
+
+
+if __name__ == "__main__":
+    main()
