@@ -56,8 +56,14 @@ def held(root: Path) -> pl.DataFrame:
 
 
 @contextmanager
-def before_each(hook: Callable[[str, int, tuple[Any, ...]], None]) -> Iterator[None]:
-    """Call a hook before the store changes a disk: the name, how many came before, arguments."""
+def before_each(
+    hook: Callable[[str, int, tuple[Any, ...]], None],
+    after: Callable[[str, tuple[Any, ...], Any], None] = lambda *_: None,
+) -> Iterator[None]:
+    """Call a hook before the store changes a disk: the name, how many came before, arguments.
+
+    And another after each call that succeeded: the name, arguments, result.
+    """
     real = {name: getattr(os, name) for name in CHANGING}
     count = 0
 
@@ -66,7 +72,9 @@ def before_each(hook: Callable[[str, int, tuple[Any, ...]], None]) -> Iterator[N
             nonlocal count
             count += 1
             hook(name, count - 1, args)
-            return real[name](*args)
+            result = real[name](*args)
+            after(name, args, result)
+            return result
 
         return call
 

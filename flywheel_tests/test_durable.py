@@ -32,6 +32,7 @@ from flywheel_tests.durable_writers import (
     write_new_and_checkpoint,
     write_old,
 )
+from flywheel_tests.power_cut import Disk, leave
 
 
 def calls_of(action: Callable[[Path], None], root: Path) -> list[str]:
@@ -130,6 +131,43 @@ def test_an_error_of_every_call(
         assert held(root).equals(new())
         if code == errno.ENOSPC and name == "write":
             assert not stray(root), "what does not fit is taken away again"
+
+
+@ACTIONS
+def test_a_power_cut_after_every_call(
+    tmp_path: Path, start: bool, action: Callable[[Path], None]
+) -> None:
+    """Whatever of the unsynced is lost: a reader finds old or new, the retry is whole.
+
+    And what was acknowledged is there.
+    """
+    prepare(tmp_path / "start", start)
+    before = tmp_path / "before"
+    shutil.copytree(tmp_path / "start", before)
+    power = Disk()
+    found: dict[str, tuple[bool, dict[str, bytes | str | None]]] = {}
+
+    def cut(*_: Any) -> None:
+        for state in power.states():
+            found.setdefault(repr(state), (False, state))
+
+    def note(name: str, args: tuple[Any, ...], result: Any) -> None:
+        power.after(name, args, result)
+        cut()
+
+    with before_each(cut, note):
+        action(before)
+    for state in power.states():
+        found[repr(state)] = (True, state)
+    assert len(found) > 20
+    for n, (acknowledged, state) in enumerate(found.values()):
+        after = tmp_path / str(n)
+        shutil.copytree(tmp_path / "start", after)
+        leave(state, before, after)
+        old_or_new(after)
+        assert not acknowledged or held(after).equals(new())
+        write_new(after)
+        assert held(after).equals(new())
 
 
 def stray(root: Path) -> set[str]:

@@ -149,7 +149,7 @@ class _Table:
         except BaseException as error:  # noqa: BLE001  a panic of Polars is not an Exception
             _give_way(error)
             return False
-        if len(self.entries) <= version:
+        if not self.entries.keys() >= set(range(version + 1)):
             return True
         return paths == set(self._active(version))
 
