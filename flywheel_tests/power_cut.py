@@ -54,7 +54,7 @@ class Disk:
             self._change({str(args[0]): "folder"})
 
     def states(self) -> Iterator[dict[str, bytes | str | None]]:
-        """Give what may be found after a cut now: path -> contents, "folder", or None if removed."""
+        """Give what a cut now may leave: path -> contents, "folder", or None if removed."""
         pending = [c for c in self.changes if not c.lasts]
         for kept in itertools.product((False, True), repeat=len(pending)):
             chosen = {id(c) for c, keep in zip(pending, kept, strict=True) if keep}
