@@ -1,1 +1,1 @@
-"""Measurements, as ratios taken in one run; what they must be is a matter of issues, not of tests."""
+"""Measurements, as ratios taken in one run; the bars are in issues, not in tests."""
