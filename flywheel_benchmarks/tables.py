@@ -22,6 +22,7 @@ from flywheel_assets.stores.tables import Tables
 
 DAY = date(2026, 1, 31)
 ROUNDS = 15
+SIZES = (100, 1_000_000)
 
 
 def frame(n_rows: int, seed: int) -> pl.DataFrame:
@@ -78,7 +79,7 @@ WAYS: tuple[Callable[[Path, pl.DataFrame], None], ...] = (library, synced_after,
 
 def main(rounds: int = ROUNDS) -> None:
     """Print the medians of the ways, and their ratios to the first."""
-    for n_rows in (100, 1_000_000):
+    for n_rows in SIZES:
         with tempfile.TemporaryDirectory() as scratch:
             took: dict[str, list[float]] = {way.__name__: [] for way in WAYS}
             frames = frame(n_rows, 0), frame(n_rows, 1)
