@@ -95,7 +95,7 @@ def test_a_kill_before_every_call(
     for root in roots:
         shutil.copytree(tmp_path / "start", root)
     command = [sys.executable, "-m", "flywheel_tests.durable_writers", action.__name__]
-    subprocess.run([*command, *map(str, roots)], check=True, timeout=60)
+    subprocess.run([*command, *map(str, roots)], check=True, timeout=300)
     for root in roots:
         old_or_new(root)
         write_new(root)
