@@ -15,6 +15,7 @@ from flywheel_assets.declare.learn import Gate, Model, Outcome
 from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
 from flywheel_assets.errors import (
     ColumnsError,
+    ConflictError,
     DeclarationError,
     EmptyReplaceError,
     FlywheelError,
@@ -28,6 +29,7 @@ __all__ = [
     "Aggregation",
     "Cancellation",
     "ColumnsError",
+    "ConflictError",
     "DailyFiles",
     "DeclarationError",
     "DeltaSource",

@@ -116,6 +116,25 @@ def replay_rejected(
 
 
 @app.command()
+def doctor(mend: Annotated[bool, typer.Option(help="Mend what is safe to mend.")] = False) -> None:
+    """Find what is wrong with the home and say how to mend it; exit 1 while something is."""
+    from flywheel_assets.dagster_assets.doctor import examine
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    table = Table("where", "what is wrong", "what to do", show_lines=True)
+    left = 0
+    for finding in examine(current_home(), FLYWHEELS):
+        mended = mend and finding.mend is not None
+        if mended and finding.mend is not None:
+            finding.mend()
+        left += not mended
+        by = "mended: " if mended else "flywheel doctor --mend will " if finding.mend else ""
+        table.add_row(finding.where, finding.what, by + finding.remedy)
+    console.print(table if table.row_count else "Nothing is wrong.")
+    raise typer.Exit(int(left > 0))
+
+
+@app.command()
 def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     """Open Dagster's and MLflow's pages on the home, on this machine only."""
     from flywheel_assets.stores.models import Models

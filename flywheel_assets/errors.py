@@ -9,6 +9,7 @@ Each error says what was expected, what was found, and what to do::
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
+    ├── ConflictError            other writers of a table were faster, again and again
     ├── HomeError                a home folder that does not fit what is asked of it
     └── InboxError               an inbox that cannot do what is asked of it
         ├── InboxFullError       no room on the disk: nothing of this was received
@@ -61,6 +62,10 @@ class PublishedError(FlywheelError):
 
 class EmptyReplaceError(FlywheelError):
     """An empty result would delete rows where empty is not right."""
+
+
+class ConflictError(FlywheelError):
+    """Other writers of a table were faster, again and again."""
 
 
 class HomeError(FlywheelError):

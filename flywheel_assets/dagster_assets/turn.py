@@ -10,6 +10,7 @@ import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
 from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.declare.flywheel import Flywheel
@@ -20,9 +21,6 @@ from flywheel_assets.stores.home import Home
 
 UPSTREAM_CHUNK = timedelta(days=92)
 _FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-_PROCESS = "flywheel/process"
-"""Which process executes a run, so that the next one can tell whether it still does."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ class Turner:
         self.clock = Clock()
         definitions = compile_flywheels(build_for(home), flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
-        self._settle_orphans()
+        for run in orphans(self.instance):
+            settle(self.instance, run)
 
     def turn(self, runs: Sequence[Run], progress: Callable[[Run], None]) -> Clock:
         """Execute runs in order; stop at the first that fails.
@@ -118,7 +117,7 @@ class Turner:
 
     def _execute(self, run: Run) -> None:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}
-        tags = {_PROCESS: str(os.getpid())}
+        tags = {PROCESS: str(os.getpid())}
         if run.first != run.last:
             tags |= {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
         result = self._job.get_subset(asset_selection=keys).execute_in_process(
@@ -141,27 +140,6 @@ class Turner:
                 found=_why(result),
                 remedy="mend that and run the same command again: it goes on where it was",
             )
-
-    def _settle_orphans(self) -> None:
-        """End runs that a kill left as started, and give back the pools that they hold."""
-        unfinished = dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-        )
-        for run in self.instance.get_runs(filters=unfinished):
-            process = run.tags.get(_PROCESS)
-            if process is not None and not _alive(int(process)):
-                self.instance.report_run_failed(run, "the process that executed it was killed")
-                self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

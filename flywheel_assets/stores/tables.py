@@ -1,6 +1,10 @@
-"""Delta tables, one for each asset key, partitioned by day and replaced a range at a time."""
+"""Delta tables, one for each asset key, partitioned by day and replaced a range at a time.
 
-import time
+A replacement is on disk when `Tables.replace` returns, and a power cut before that leaves the old
+version: data files are synced under their names first, then the log entry that refers to them is.
+A data file's name ends in the sha256 of its contents, which `flywheel doctor` compares.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -10,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.errors import EmptyReplaceError, FlywheelError
+from flywheel_assets.errors import ConflictError, EmptyReplaceError, FlywheelError
+from flywheel_assets.stores import data_files, delta_log, disk
+from flywheel_assets.stores.data_files import DataFile
+from flywheel_assets.stores.delta_log import LOG
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 Schema = Mapping[str, Any]
-_ATTEMPTS = 8
+_ATTEMPTS = 100
+"""Each attempt that fails is a commit of another writer, so that one of them always goes on."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Tables:
 
     def exists(self, table: str) -> bool:
         """Say whether anything was ever written to it."""
-        return (self.path(table) / "_delta_log").exists()
+        return (self.path(table) / LOG / delta_log.entry_name(0)).exists()
 
     def read(
         self, table: str, schema: Schema, first: date | None = None, last: date | None = None
@@ -58,16 +66,7 @@ class Tables:
         """
         if not self.exists(table):
             return pl.LazyFrame(schema=dict(schema))
-        scan = pl.scan_delta(str(self.path(table)))
-        if first is not None:
-            scan = scan.filter(pl.col(PARTITION) >= first)
-        if last is not None:
-            scan = scan.filter(pl.col(PARTITION) <= last)
-        present = scan.collect_schema().names()
-        return scan.select(
-            pl.col(name) if name in present else pl.lit(None, dtype=dtype).alias(name)
-            for name, dtype in schema.items()
-        )
+        return _scan(str(self.path(table)), schema, first, last)
 
     def replace(  # noqa: PLR0913  a range is two days, and each of the rest is one word
         self,
@@ -79,7 +78,7 @@ class Tables:
         *,
         empty: bool = True,
     ) -> bool:
-        """Replace the partitions of a range by a frame, in one commit.
+        """Replace the partitions of a range by a frame, in one commit that survives a power cut.
 
         Parameters
         ----------
@@ -95,24 +94,44 @@ class Tables:
         ------
         EmptyReplaceError
             When an empty frame would delete rows and ``empty`` is False.
+        ConflictError
+            When other writers were faster a hundred times.
         FlywheelError
-            For a frame whose columns differ from the schema, or with rows outside the range.
+            For a frame whose columns differ from the schema or from the table's, or with rows
+            outside the range.
+        OSError
+            On a full or failing disk. The old version stands, or the new one where the disk failed
+            last of all; the same call again ends in the new one.
         """
+        from deltalake import DeltaTable
+
         _check_frame(table, frame, schema, first, last)
-        delta = self._open(table, schema)
-        names = delta.schema().to_arrow().names
-        merge = any(column not in names for column in schema)
-        standing = self.read(table, schema, first, last).collect()
-        if _same(standing, frame) and not merge:
-            return False
-        if frame.is_empty() and standing.height and not empty:
-            raise EmptyReplaceError(
-                expected=f"rows for {table} from {first} to {last}, which has {standing.height}",
-                found="none",
-                remedy="look at what is upstream of it; nothing was deleted",
-            )
-        self._write(table, frame, first, last, merge=merge)
-        return True
+        folder = self.path(table)
+        if not self.exists(table):
+            delta_log.create(folder, self.root, schema)
+        written: list[delta_log.Action] = []
+        for _ in range(_ATTEMPTS):
+            delta = DeltaTable(str(folder))
+            _check_types(table, delta, schema)
+            widened = delta_log.widen(delta, schema)
+            standing = data_files.files(delta, first, last)
+            if not widened and _stands(folder, delta, standing, frame, schema, first, last):
+                # Whoever wrote it may have been killed before it was synced.
+                disk.sync_folder(folder / LOG)
+                data_files.discard(folder, written)
+                return False
+            _check_emptied(table, frame, standing, first, last, empty=empty)
+            written = written or data_files.write(folder, frame)
+            actions = [*widened, *(delta_log.remove(f.path, str(f.day), f.size) for f in standing)]
+            if self._commit(folder, delta.version() + 1, [*actions, *written], first, last):
+                delta_log.checkpoint_if_due(folder, delta.version() + 1)
+                return True
+        data_files.discard(folder, written)
+        raise ConflictError(
+            expected=f"to replace {table} from {first} to {last}",
+            found=f"that other writers were faster {_ATTEMPTS} times",
+            remedy="end the runs that write it without pause, and run this again",
+        )
 
     def version(self, table: str) -> int | None:
         """Give the version of a table's newest commit."""
@@ -120,37 +139,86 @@ class Tables:
 
         return DeltaTable(str(self.path(table))).version() if self.exists(table) else None
 
-    def _open(self, table: str, schema: Schema) -> "DeltaTable":
-        from deltalake import DeltaTable
+    def _commit(
+        self,
+        folder: Path,
+        version: int,
+        actions: list[delta_log.Action],
+        first: date,
+        last: date,
+    ) -> bool:
+        predicate = f"{PARTITION} >= '{first}' AND {PARTITION} <= '{last}'"
+        try:
+            delta_log.commit(folder, version, actions, predicate)
+        except FileExistsError:
+            return False
+        except OSError:
+            if not (folder / LOG / delta_log.entry_name(version)).exists():
+                data_files.discard(folder, actions)
+            raise
+        return True
 
-        path = str(self.path(table))
-        if not self.exists(table):
-            arrow = pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest())
-            self.path(table).parent.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(path, schema=arrow.schema, mode="ignore", partition_by=[PARTITION])
-        return DeltaTable(path)
 
-    def _write(
-        self, table: str, frame: pl.DataFrame, first: date, last: date, *, merge: bool
-    ) -> None:
-        from deltalake import write_deltalake
-        from deltalake.exceptions import CommitFailedError
+def _scan(
+    source: "str | DeltaTable", schema: Schema, first: date | None, last: date | None
+) -> pl.LazyFrame:
+    scan = pl.scan_delta(source)
+    if first is not None:
+        scan = scan.filter(pl.col(PARTITION) >= first)
+    if last is not None:
+        scan = scan.filter(pl.col(PARTITION) <= last)
+    present = scan.collect_schema().names()
+    return scan.select(
+        pl.col(name) if name in present else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in schema.items()
+    )
 
-        for attempt in range(_ATTEMPTS):
-            try:
-                write_deltalake(
-                    str(self.path(table)),
-                    frame,
-                    mode="overwrite",
-                    predicate=f"{PARTITION} >= '{first}' AND {PARTITION} <= '{last}'",
-                    schema_mode="merge" if merge else None,
-                )
-            except CommitFailedError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(0.05 * 2**attempt)
-            else:
-                return
+
+def _stands(  # noqa: PLR0913, PLR0917  what stands, and what would
+    folder: Path,
+    delta: "DeltaTable",
+    standing: list[DataFile],
+    frame: pl.DataFrame,
+    schema: Schema,
+    first: date,
+    last: date,
+) -> bool:
+    """Say whether these rows are there already, in files that are as they were written."""
+    if sum(file.rows for file in standing) != frame.height:
+        return False
+    if not all(data_files.intact(folder / file.path) for file in standing):
+        return False
+    return _same(_scan(delta, schema, first, last).collect(), frame)
+
+
+def _check_emptied(  # noqa: PLR0913  what an error says
+    table: str,
+    frame: pl.DataFrame,
+    standing: list[DataFile],
+    first: date,
+    last: date,
+    *,
+    empty: bool,
+) -> None:
+    rows = sum(file.rows for file in standing)
+    if frame.is_empty() and rows and not empty:
+        raise EmptyReplaceError(
+            expected=f"rows for {table} from {first} to {last}, which has {rows}",
+            found="none",
+            remedy="look at what is upstream of it; nothing was deleted",
+        )
+
+
+def _check_types(table: str, delta: "DeltaTable", schema: Schema) -> None:
+    stored = pl.scan_delta(delta).collect_schema()
+    for name, dtype in schema.items():
+        if name in stored and stored[name] != dtype:
+            raise FlywheelError(
+                expected=f"{table} with {name} as it is stored, {stored[name]}",
+                found=f"{dtype}",
+                remedy="give a column of another type another name, or move the table's folder "
+                "away and materialize all of its partitions again",
+            )
 
 
 def _check_frame(table: str, frame: pl.DataFrame, schema: Schema, first: date, last: date) -> None:

@@ -1,0 +1,62 @@
+"""What is wrong with a home: its stores, its runs, and aliases against the promotions ledger."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import date
+from functools import partial
+
+import dagster as dg
+
+from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.model import champion_as_of, registered_name
+from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.stores.doctor import Finding, examine_stores
+from flywheel_assets.stores.home import Home
+
+
+def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
+    """Look at everything in a home; change nothing."""
+    found = examine_stores(home)
+    broken = {finding.where for finding in found}
+    if (home.dagster / "dagster.yaml").exists():
+        found += _runs(home)
+    if "mlflow/mlflow.db" not in broken:
+        ledgers = [f for f in flywheels if f"{f.name}/promotions" not in broken]
+        found += _aliases(home, ledgers)
+    return found
+
+
+def _runs(home: Home) -> Iterator[Finding]:
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    instance = dg.DagsterInstance.get()
+    for run in orphans(instance):
+        yield Finding(
+            f"run {run.run_id}",
+            "is started, and the process that executed it is gone",
+            "end it and give back what it holds; then run the same command again",
+            partial(settle, instance, run),
+        )
+    for run in silent(instance):
+        yield Finding(
+            f"run {run.run_id}",
+            "is started, and has said nothing for a day",
+            "if nothing executes it: Dagster's page, Runs, Terminate, Force",
+        )
+
+
+def _aliases(home: Home, flywheels: Sequence[Flywheel]) -> Iterator[Finding]:
+    build = build_for(home)
+    for flywheel in flywheels:
+        if not build.tables.exists(f"{flywheel.name}/promotions"):
+            continue
+        ledger = champion_as_of(build, flywheel, date.max)
+        name = registered_name(flywheel)
+        alias = build.models.champion(name)
+        if ledger is not None and alias != ledger:
+            yield Finding(
+                f"model {name}",
+                f"the alias champion is at version {alias}, the promotions ledger at {ledger}",
+                "let the alias follow the ledger",
+                partial(build.models.crown, name, ledger),
+            )

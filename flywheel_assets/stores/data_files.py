@@ -1,0 +1,97 @@
+"""A table's data files: one for each day that has rows, named by the sha256 of its contents.
+
+The name is where the digest survives everything: a lost log, a checkpoint, a copy elsewhere.
+"""
+
+import hashlib
+import io
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stores import disk
+from flywheel_assets.stores.delta_log import Action, add
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+_DATA_FILE = re.compile(r"part-[0-9a-f]{8}-([0-9a-f]{64})\.parquet")
+
+
+class DataFile(NamedTuple):
+    """A data file that a version of a table has."""
+
+    path: str
+    day: date
+    size: int
+    rows: int
+
+
+def digest_in(name: str) -> str | None:
+    """Give the sha256 that a data file of ours is named by; None for a name of another kind."""
+    match = _DATA_FILE.fullmatch(name)
+    return match[1] if match else None
+
+
+def digest_of(file: Path) -> str:
+    """Give the sha256 of a file's contents."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def files(delta: "DeltaTable", first: date, last: date) -> list[DataFile]:
+    """List the data files of a range of days, by a table's log."""
+    actions = pl.DataFrame(delta.get_add_actions(flatten=True))
+    if actions.is_empty():
+        return []
+    day = pl.col(f"partition.{PARTITION}")
+    chosen = actions.filter(day.is_between(first, last))
+    rows = chosen.select("path", day, "size_bytes", pl.col("num_records").fill_null(1))
+    return [DataFile(*row) for row in rows.iter_rows()]
+
+
+def intact(file: Path) -> bool:
+    """Say whether a data file is there, with the contents that it is named by."""
+    digest = digest_in(file.name)
+    return file.exists() and (digest is None or digest == digest_of(file))
+
+
+def write(folder: Path, frame: pl.DataFrame) -> list[Action]:
+    """Write and sync a data file for each day, and the names on the way to it."""
+    written: list[Action] = []
+    try:
+        for day, part in _days(frame):
+            buffer = io.BytesIO()
+            part.write_parquet(buffer)
+            content = buffer.getbuffer()
+            digest = hashlib.sha256(content).hexdigest()
+            path = f"{PARTITION}={day}/part-{uuid.uuid4().hex[:8]}-{digest}.parquet"
+            disk.make_folder(folder / f"{PARTITION}={day}", folder / f"{PARTITION}={day}")
+            disk.write(folder / path, content)
+            written.append(add(path, str(day), len(content), part.height))
+            disk.sync_folder((folder / path).parent)
+    except OSError:
+        discard(folder, written)
+        raise
+    return written
+
+
+def _days(frame: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    if frame[PARTITION].n_unique() == 1:
+        yield frame[PARTITION][0], frame.drop(PARTITION)
+        return
+    for (day,), part in frame.partition_by(PARTITION, as_dict=True, include_key=False).items():
+        yield day, part
+
+
+def discard(folder: Path, actions: Iterable[Action]) -> None:
+    """Remove the data files of a commit that was not made."""
+    for action in actions:
+        if "add" in action:
+            disk.remove(folder / action["add"]["path"])
