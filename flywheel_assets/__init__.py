@@ -14,10 +14,14 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Gate, Model, Outcome
 from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
 from flywheel_assets.errors import (
+    ApiError,
+    ApiKeyError,
     DeclarationError,
     EmptyReplaceError,
     FlywheelError,
     HomeError,
+    InboxBusyError,
+    InboxFullError,
     MissingPartitionError,
     PublishedError,
     SourceError,
@@ -25,6 +29,8 @@ from flywheel_assets.errors import (
 
 __all__ = [
     "Aggregation",
+    "ApiError",
+    "ApiKeyError",
     "Cancellation",
     "DailyFiles",
     "DeclarationError",
@@ -40,6 +46,8 @@ __all__ = [
     "FlywheelError",
     "Gate",
     "HomeError",
+    "InboxBusyError",
+    "InboxFullError",
     "MissingPartitionError",
     "Model",
     "Observation",

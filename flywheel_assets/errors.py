@@ -8,7 +8,11 @@ Each error says what was expected, what was found, and what to do::
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
-    └── HomeError                a home folder that does not fit what is asked of it
+    ├── HomeError                a home folder that does not fit what is asked of it
+    ├── InboxFullError           no room on the disk: nothing of this was received
+    ├── InboxBusyError           the inbox is not keeping up: send it again later
+    ├── ApiError                 the API refused what was asked of it
+    └── ApiKeyError              keys that do not fit how the API is served
 """
 
 import difflib
@@ -57,6 +61,22 @@ class EmptyReplaceError(FlywheelError):
 
 class HomeError(FlywheelError):
     """A home folder that does not fit what is asked of it."""
+
+
+class InboxFullError(FlywheelError):
+    """No room on the disk: nothing of this was received."""
+
+
+class InboxBusyError(FlywheelError):
+    """The inbox is not keeping up: send it again later."""
+
+
+class ApiError(FlywheelError):
+    """The API refused what was asked of it."""
+
+
+class ApiKeyError(FlywheelError):
+    """Keys that do not fit how the API is served."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
