@@ -1,7 +1,7 @@
 """What is wrong with a record, field by field: slow and thorough, for the few that are refused."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -127,7 +127,11 @@ def _struct_of(wanted: Any) -> type[msgspec.Struct] | None:
 
 
 def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if name.isidentifier() and len(name) <= _SHOWN else f"{path}[{_short(name)}]"
+    return (
+        f"{path}.{name}"
+        if name.isidentifier() and len(name) <= _SHOWN
+        else f"{path}[{_short(name)}]"
+    )
 
 
 def _short(value: Any) -> str:
@@ -143,5 +147,3 @@ def _a(value: Any) -> str:
 
 def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-

@@ -25,7 +25,7 @@ def content_id(observation: Observation) -> Callable[[Mapping[str, Any], str, st
         and the one that is retracted ("" for none), to 32 hexadecimal digits.
     """
     names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
-    texts = [(n, time_text if n == EVENT_TIME else _text(observation.schema[n])) for n in names]
+    texts = [(n, time_text if n == EVENT_TIME else text_of(observation.schema[n])) for n in names]
 
     def digest(values: Mapping[str, Any], corrects: str, retracts: str) -> str:
         parts = []
@@ -44,7 +44,8 @@ def content_id(observation: Observation) -> Callable[[Mapping[str, Any], str, st
     return digest
 
 
-def _text(dtype: pl.DataType) -> Callable[[Any], str]:
+def text_of(dtype: pl.DataType) -> Callable[[Any], str]:
+    """Give the function that writes values of a type as Polars casts them to text."""
     if dtype == pl.Float64:
         return float_text
     if dtype == pl.Boolean:

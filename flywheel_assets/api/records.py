@@ -239,14 +239,10 @@ class _Kind:
         ):
             raise UnfitError(_contradiction(record))
         if payload is not UNSET:
-            for name in self._nullable:
-                if getattr(payload, name) is None:
-                    setattr(payload, name, UNSET)
-                    dropped += 1
+            dropped = self._drop_nulls(payload)
             moved = self._to_utc(payload, self._times, "$.payload") or moved
         moved = self._to_utc(record.entity, self._time_keys, "$.entity") or moved
-        if self._choices:
-            self._check_choices(record)
+        self._check_choices(record)
         if not visible:
             self._check_visible(record)
         if record.observation_id is UNSET:
@@ -255,6 +251,14 @@ class _Kind:
         elif record.observation_id in {record.corrects, record.retracts}:
             raise UnfitError(Fault("$.observation_id", "an observation cannot replace itself"))
         return _Settled(self.name, happened, dropped, moved)
+
+    def _drop_nulls(self, payload: Any) -> int:
+        dropped = 0
+        for name in self._nullable:
+            if getattr(payload, name) is None:
+                setattr(payload, name, UNSET)
+                dropped += 1
+        return dropped
 
     def _identify(self, record: Any) -> str:
         values = {"event_time": record.event_time}

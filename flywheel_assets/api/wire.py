@@ -59,7 +59,9 @@ def value_type(field: Field, *, key: bool = False) -> Any:
     elif kind in _INTEGERS:
         plain, limit = int, 2 ** (_INTEGERS[kind] - 1)
         meta["ge"] = -limit if field.minimum is None else max(math.ceil(field.minimum), -limit)
-        meta["le"] = limit - 1 if field.maximum is None else min(math.floor(field.maximum), limit - 1)
+        meta["le"] = (
+            limit - 1 if field.maximum is None else min(math.floor(field.maximum), limit - 1)
+        )
     elif kind == pl.Float64:
         plain = float
         meta |= {} if field.minimum is None else {"ge": field.minimum}
@@ -110,7 +112,7 @@ def record_type(observation: Observation) -> type[msgspec.Struct]:
         kw_only=True,
     )
     return msgspec.defstruct(
-        title,
+        f"{title}Record",
         [
             ("event_time", _EVENT_TIME),
             ("entity", entity),

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from flywheel_assets.api.limits import MAX_RECORDS, MAX_WAITING
 from flywheel_assets.errors import InboxBusyError
 from flywheel_assets.stores.inbox import Inbox, Receipt, Received, Rejected
 
 _T = TypeVar("_T")
+_Waiting: TypeAlias = tuple[Sequence[Received], "asyncio.Future[list[Receipt]]"]
 
 
 class Writer:
@@ -27,7 +28,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._inbox = self._thread.submit(open_inbox).result()
         self._max_waiting = max_waiting
-        self._queue: list[tuple[Sequence[Received], asyncio.Future[list[Receipt]]]] = []
+        self._queue: list[_Waiting] = []
         self._running = False
         self.waiting, self.commits = 0, 0
 
@@ -73,7 +74,8 @@ class Writer:
 
     def _next(self) -> None:
         """Start a commit of what waits, up to the size of one full request."""
-        batch, size = [], 0
+        batch: list[_Waiting] = []
+        size = 0
         while self._queue and (not batch or size + len(self._queue[0][0]) <= MAX_RECORDS):
             records, answer = self._queue.pop(0)
             batch.append((records, answer))
@@ -83,11 +85,7 @@ class Writer:
         done = self._in_thread(self._inbox.put, joined)
         done.add_done_callback(lambda d: self._answer(batch, d))
 
-    def _answer(
-        self,
-        batch: list[tuple[Sequence[Received], asyncio.Future[list[Receipt]]]],
-        done: asyncio.Future[list[Receipt]],
-    ) -> None:
+    def _answer(self, batch: Sequence[_Waiting], done: "asyncio.Future[list[Receipt]]") -> None:
         # A failure belongs to everybody whose records were in the commit.
         error = done.exception()
         receipts = [] if error is not None else done.result()

@@ -9,7 +9,13 @@ from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.learn import Model, Outcome
 from flywheel_assets.declare.organize import Dimension, Fact
-from flywheel_assets.declare.rules import AS_OF, check_columns, check_name, check_owners, check_unique
+from flywheel_assets.declare.rules import (
+    AS_OF,
+    check_columns,
+    check_name,
+    check_owners,
+    check_unique,
+)
 from flywheel_assets.errors import DeclarationError
 
 _Thing = TypeVar("_Thing", Observation, Fact, Dimension, FeatureView, "Flywheel")

@@ -120,6 +120,15 @@ class Tables:
 
         return DeltaTable(str(self.path(table))).version() if self.exists(table) else None
 
+    def days(self, table: str) -> list[date]:
+        """List the partitions that a table has, in order; its log says so, no file is opened."""
+        from deltalake import DeltaTable
+
+        if not self.exists(table):
+            return []
+        found = DeltaTable(str(self.path(table))).partitions()
+        return sorted({date.fromisoformat(p[PARTITION]) for p in found})
+
     def _open(self, table: str, schema: Schema) -> "DeltaTable":
         from deltalake import DeltaTable
 
