@@ -191,12 +191,13 @@ def add_key(
     rate: Annotated[float, typer.Option(help="Records a second.")] = 10_000,
 ) -> None:
     """Make a key and print it, once: it is kept as a digest only."""
+    from flywheel_assets.api.keys import RIGHTS
     from flywheel_assets.api.service import key_store
     from flywheel_assets.declare.flywheel import catalog
     from flywheel_assets.flywheels import FLYWHEELS
 
     declared = [o.name for o in catalog(FLYWHEELS).observations]
-    rights = (*(["read"] if read else []), *(["write"] if write else []))
+    rights = [right for right, given in zip(RIGHTS, (read, write), strict=True) if given]
     secret, made = key_store(current_home()).add(
         producer, rights, kind or (), declared=declared, records_per_second=rate
     )

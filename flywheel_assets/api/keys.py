@@ -20,6 +20,7 @@ from flywheel_assets.declare.rules import check_name
 from flywheel_assets.errors import ApiKeyError, nearest
 
 Right = Literal["read", "write"]
+RIGHTS: tuple[Right, Right] = ("read", "write")
 PREFIX = "flywheel"
 
 

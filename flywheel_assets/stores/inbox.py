@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ from flywheel_assets.errors import InboxBusyError, InboxFullError
 
 T = TypeVar("T")
 KEPT_OF_A_REJECT = 64 * 1024
+_INSERT = "insert into received (kind, observation_id, event_time, known_at, record) values "
 _WAIT_MS = 5_000
 _ROWS = 100
 _SCHEMA = """
@@ -100,12 +102,9 @@ class Inbox:
         for start in range(0, len(records), _ROWS):
             part = records[start : start + _ROWS]
             # One statement: the interpreter's lock is let go once, not once for each row.
-            inserted = self._db.execute(  # noqa: S608  only the number of rows varies
-                "insert into received (kind, observation_id, event_time, known_at, record) values "
-                + ",".join(["(?,?,?,?,?)"] * len(part))
-                + " on conflict do nothing",
-                [v for r in part for v in (r.kind, r.observation_id, r.event_time, now, r.record)],
-            ).rowcount
+            insert = _INSERT + ",".join(["(?,?,?,?,?)"] * len(part)) + " on conflict do nothing"
+            rows = ((r.kind, r.observation_id, r.event_time, now, r.record) for r in part)
+            inserted = self._db.execute(insert, [*chain.from_iterable(rows)]).rowcount
             if inserted == len(part):
                 receipts += [accepted] * len(part)
             else:
