@@ -160,11 +160,12 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 def _load(port: int, connections: int, requests: Path) -> dict[str, Any]:
     orders = {"port": port, "connections": connections, "requests": str(requests)}
-    done = subprocess.run(  # noqa: S603  our own command
+    done = subprocess.run(
         [sys.executable, "-m", "flywheel_benchmarks.api_load"],
         input=json.dumps(orders).encode(),
         capture_output=True,
         check=True,
+        timeout=300,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     if found["failed"]:

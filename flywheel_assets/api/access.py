@@ -1,8 +1,7 @@
 """Who may ask: the caller that a request's key stands for, and how much it may send."""
 
 from dataclasses import dataclass
-
-from starlette.requests import Request
+from functools import lru_cache
 
 from flywheel_assets.api.keys import KeyStore, Right
 from flywheel_assets.api.limits import Rates
@@ -49,7 +48,7 @@ class Access:
                 remedy="make one with `flywheel keys add`, or serve on 127.0.0.1",
             )
 
-    def caller(self, request: Request, right: Right | None = None) -> Caller:
+    def caller(self, headers: dict[bytes, bytes], right: Right | None = None) -> Caller:
         """Find who asks, and refuse who may not.
 
         Raises
@@ -60,9 +59,11 @@ class Access:
         """
         self._needed = self._needed or self._keys.exist()
         if not self._needed:
-            self._check_host(request)
+            if not _is_local(headers.get(b"host", b"")):
+                raise ProblemError(421, "expected the name of this machine, 127.0.0.1 or localhost")
             return self._anybody
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        said = headers.get(b"authorization", b"").decode("latin-1")
+        scheme, _, secret = said.partition(" ")
         try:
             key = self._keys.find(secret.strip()) if scheme.lower() == "bearer" else None
         except ApiKeyError:
@@ -93,8 +94,9 @@ class Access:
                 retry_after=wait,
             )
 
-    def _check_host(self, request: Request) -> None:
-        host = request.headers.get("host", "").rpartition("@")[2]
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        if name.lower() not in LOOPBACK:
-            raise ProblemError(421, "expected the name of this machine, 127.0.0.1 or localhost")
+
+@lru_cache(maxsize=64)
+def _is_local(host: bytes) -> bool:
+    name = host.decode("latin-1").lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    return name in LOOPBACK

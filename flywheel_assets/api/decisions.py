@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flywheel_assets.api.access import Access
-from flywheel_assets.api.body import body_of
-from flywheel_assets.api.faults import Fault, UnfitError, syntax_fault
+from flywheel_assets.api.body import body_of, headers_of, media_type
+from flywheel_assets.api.faults import Fault, UnfitError, placed, syntax_fault
 from flywheel_assets.api.limits import MAX_RECORDS, Budget
 from flywheel_assets.api.observations import JSON
 from flywheel_assets.api.problems import ProblemError, json_response
@@ -88,7 +88,7 @@ class Decisions:
 
     async def get(self, request: Request) -> Response:
         """Answer for one entity."""
-        self._access.caller(request, "read")
+        self._access.caller(headers_of(request), "read")
         published = self._find(request)
         moment = _moment(request)
         try:
@@ -109,15 +109,16 @@ class Decisions:
 
     async def post(self, request: Request) -> Response:
         """Answer for many entities at once."""
-        self._access.caller(request, "read")
+        headers = headers_of(request)
+        self._access.caller(headers, "read")
         published = self._find(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        if media_type(headers) != JSON:
             raise ProblemError(415, f"expected Content-Type {JSON}")
-        async with body_of(request, self._budget) as body:
+        async with body_of(request, headers, self._budget) as body:
             try:
                 wanted = _WANTED.decode(body)
             except msgspec.ValidationError as error:
-                raise _unfit([_fault(error)]) from None
+                raise _unfit([placed(error)]) from None
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ProblemError(400, syntax_fault(body, error)) from None
         if wanted.as_of is None:
@@ -201,8 +202,3 @@ def _moment(request: Request) -> datetime | None:
 
 def _unfit(faults: Sequence[Fault]) -> ProblemError:
     return ProblemError(422, "the request does not fit its schema", errors=faults)
-
-
-def _fault(error: msgspec.ValidationError) -> Fault:
-    reason, _, path = str(error).partition(" - at `")
-    return Fault(path.removesuffix("`") or "$", reason)

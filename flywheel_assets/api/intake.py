@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -96,20 +97,18 @@ def received_of(parsed: Sequence[Parsed]) -> list[Received]:
 def answer(parsed: Sequence[Parsed], receipts: Sequence[Receipt]) -> list[Answer]:
     """Say what became of each record; ``receipts`` are of those received, in order."""
     receipt, answers = iter(receipts), []
-    times: dict[int, str] = {}
     for index, record in enumerate(parsed):
         if isinstance(record, Refused):
             answers.append(Answer(index=index, status="rejected", errors=_placed(record, index)))
             continue
         status, known_at = next(receipt)
-        said = times.get(known_at) or times.setdefault(known_at, _written(known_at))
         conflict = [Fault(f"$[{index}].observation_id", CONFLICT)] if status == "conflict" else None
         answers.append(
             Answer(
                 index=index,
                 status=status,
                 observation_id=record.observation_id,
-                known_at=said,
+                known_at=_written(known_at),
                 errors=conflict,
             )
         )
@@ -139,5 +138,6 @@ def _placed(record: Refused, index: int) -> list[Fault]:
     return [Fault(f"$[{index}]{f.path[1:]}", f.reason) for f in record.faults]
 
 
+@lru_cache(maxsize=64)
 def _written(microseconds: int) -> str:
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from flywheel_assets.declare.rules import check_name
 from flywheel_assets.errors import ApiKeyError, nearest
 
 Right = Literal["read", "write"]
+LOOK_EVERY_SECONDS = 0.2
+"""How long a revoked key may still open, and how often the file is looked at."""
 RIGHTS: tuple[Right, Right] = ("read", "write")
 PREFIX = "flywheel"
 
@@ -69,10 +72,12 @@ class KeyStore:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._live: dict[str, Key] = {}
+        self._look_at = 0.0
 
     def exist(self) -> bool:
         """Say whether a key was ever made, revoked or not."""
-        return self._path.exists()
+        self._refresh()
+        return self._seen is not None
 
     def all(self) -> list[Key]:
         """Read every key, revoked ones too.
@@ -179,6 +184,10 @@ class KeyStore:
                 )
 
     def _refresh(self) -> None:
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_SECONDS
         try:
             stat = self._path.stat()
         except FileNotFoundError:
@@ -186,9 +195,10 @@ class KeyStore:
             return
         seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if seen != self._seen:
-            self._live = {}  # so that a file which cannot be read lets nobody in
+            # A file that cannot be read lets nobody in, and is looked at again the next time.
+            self._live, self._seen, self._look_at = {}, (0, 0, 0), 0.0
             self._live = {k.sha256: k for k in self.all() if k.revoked_at is None}
-            self._seen = seen
+            self._seen, self._look_at = seen, now + LOOK_EVERY_SECONDS
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -204,6 +214,7 @@ class KeyStore:
             f.flush()
             os.fsync(f.fileno())
         written.replace(self._path)
+        self._look_at = 0.0
 
 
 def _digest(secret: str) -> str:

@@ -1,15 +1,14 @@
 """``POST /observations``: what happened, validated, on disk before the answer."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from flywheel_assets.api.access import Access
-from flywheel_assets.api.body import body_of
+from flywheel_assets.api.body import body_of, headers_of, media_type
 from flywheel_assets.api.faults import Fault
 from flywheel_assets.api.intake import (
     CONFLICT,
@@ -28,7 +27,6 @@ from flywheel_assets.api.problems import ProblemError, json_response
 from flywheel_assets.api.records import MalformedError, Parsed, Reader
 from flywheel_assets.api.writer import Writer
 from flywheel_assets.errors import InboxBusyError, InboxFullError
-from flywheel_assets.stores.inbox import Receipt, Received, Rejected
 
 JSON, LINES = "application/json", "application/x-ndjson"
 _LARGE = 256 * 1024
@@ -47,9 +45,10 @@ class Observations:
 
     async def post(self, request: Request) -> Response:
         """Receive one record (a JSON object) or several (a JSON array, or one on each line)."""
-        caller = self._access.caller(request, "write")
-        lines = _is_lines(request)
-        async with body_of(request, self._budget) as body:
+        headers = headers_of(request)
+        caller = self._access.caller(headers, "write")
+        lines = _is_lines(headers)
+        async with body_of(request, headers, self._budget) as body:
             try:
                 one = not lines and is_single(body)
                 parsed = await self._parse(body, lines=lines)
@@ -62,9 +61,15 @@ class Observations:
             received = received_of(parsed)
             self._access.check_kinds(caller, {p.kind for p in parsed if p.kind is not None})
             self._access.spend(caller, len(parsed))
-            receipts = await self._put(received)
-            answers = answer(parsed, receipts)
-            await self._keep(rejects(parsed, answers))
+            try:
+                receipts = await self._writer.put(received) if received else []
+                answers = answer(parsed, receipts)
+                if any(a.errors for a in answers):
+                    await self._writer.reject(rejects(parsed, answers))
+            except InboxFullError as error:
+                raise ProblemError(507, str(error)) from None
+            except InboxBusyError as error:
+                raise ProblemError(503, str(error)) from None
         request.state.records = len(parsed)
         self._count(parsed, answers)
         return _single(answers[0]) if one else _several(answers)
@@ -90,30 +95,10 @@ class Observations:
         for (kind, status), amount in counts.items():
             self._metrics.received(kind, status, amount)
 
-    async def _put(self, records: Sequence[Received]) -> list[Receipt]:
-        with _said():
-            return await self._writer.put(records) if records else []
 
-    async def _keep(self, records: Sequence[Rejected]) -> None:
-        with _said():
-            if records:
-                await self._writer.reject(records)
-
-
-@contextmanager
-def _said() -> Iterator[None]:
-    """Tell the sender what keeps the inbox from taking its records."""
-    try:
-        yield
-    except InboxFullError as error:
-        raise ProblemError(507, str(error)) from None
-    except InboxBusyError as error:
-        raise ProblemError(503, str(error)) from None
-
-
-def _is_lines(request: Request) -> bool:
+def _is_lines(headers: dict[bytes, bytes]) -> bool:
     # A web page cannot send these types to another site without asking first, which is refused.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(headers)
     if kind not in {JSON, LINES}:
         raise ProblemError(415, f"expected Content-Type {JSON} or {LINES}")
     return kind == LINES

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from flywheel_assets.stores.tables import Tables
 
 LOOK_EVERY_SECONDS = 1.0
 Row = Mapping[str, Any]
+_STILL_NS = 2_000_000_000
 _log = logging.getLogger("flywheel.api")
 _TOLD = (DECISION_ID, "action", "score", "rank", "model_version", DECIDED_AT)
 
@@ -69,6 +71,7 @@ class Published:
         self._table = f"{flywheel.name}/decisions"
         self._schema = decision_schema(flywheel)
         self._index: Index | None = None
+        self._seen: int | None = None
         self.entities = Entities(flywheel)
 
     @property
@@ -89,6 +92,11 @@ class Published:
 
         Whoever reads meanwhile reads the old partition or the new one, never parts of both.
         """
+        changed_at, now = self._tables.log_changed_at(self._table), time.time_ns()
+        if changed_at == self._seen:
+            return False
+        # Only what has been still for a while is known not to hide a second change.
+        self._seen = changed_at if now - changed_at > _STILL_NS else None
         # Read before the data: what is committed in between is taken again next time.
         version = self._tables.version(self._table)
         if version is None:

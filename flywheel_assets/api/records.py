@@ -21,6 +21,7 @@ from flywheel_assets.api.faults import (
     UnfitError,
     diagnose,
     duplicate_key,
+    placed,
     syntax_fault,
 )
 from flywheel_assets.api.identity import content_id
@@ -73,14 +74,17 @@ class Reader:
         self._clock = clock
         self.kinds = {o.name: _Kind(o) for o in observations}
         self._by_type = {k.type: k for k in self.kinds.values()}
-        types = [k.type for k in self.kinds.values()]
+        # Where there is one type only, msgspec takes records without a tag; so there are two.
+        types = [*(k.type for k in self.kinds.values()), _Nothing]
         self._many = msgspec.json.Decoder(list[wire.any_of(types)])  # type: ignore[misc]  # made at run time
         self._one = msgspec.json.Decoder(wire.any_of(types))
         self._split = msgspec.json.Decoder(list[msgspec.Raw])
 
     def one(self, body: bytes) -> Parsed:
         """Read one JSON object."""
-        return self._thorough([body], self._clock())[0]
+        now = self._clock()
+        found = self._fast(lambda content: [self._one.decode(content)], body, now)
+        return self._thorough([body], now)[0] if found is None else found[0]
 
     def array(self, body: bytes) -> list[Parsed]:
         """Read a JSON array of records.
@@ -103,10 +107,10 @@ class Reader:
     def lines(self, body: bytes) -> list[Parsed]:
         """Read a JSON record from each line that is not blank."""
         now = self._clock()
-        found = self._fast(self._many.decode_lines, body, now)
-        if found is not None:
-            return found
-        return self._thorough([line for line in body.split(b"\n") if line.strip()], now)
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        # Not `decode_lines`, which takes two records on one line, and one on two.
+        found = self._fast(lambda _: [self._one.decode(line) for line in lines], body, now)
+        return self._thorough(lines, now) if found is None else found
 
     def _fast(
         self, decode: Callable[[bytes], list[Any]], body: bytes, now: int
@@ -119,7 +123,7 @@ class Reader:
         visible = body.isascii() and not any(c in body for c in _MAY_HIDE)
         try:
             settled = [self._by_type[type(r)].settle(r, now, visible=visible) for r in records]
-        except UnfitError:
+        except (UnfitError, KeyError):  # no key for the kind that is none
             return None
         encoded = _ENCODER.encode_lines(records).split(b"\n")
         # Each key brings a colon, and a round trip changes no other colon but those that are
@@ -153,14 +157,14 @@ class Reader:
             )
         try:
             record = self._one.decode(raw)
-        except _UNREADABLE as error:
+            kind = self._by_type[type(record)]
+        except (*_UNREADABLE, KeyError) as error:
             types = {name: kind.type for name, kind in self.kinds.items()}
-            faults = diagnose(raw, types) or [Fault("$", str(error))]
+            faults = diagnose(raw, types) or [_plain_fault(raw, error)]
             raise UnfitError(*faults) from None
         twice = duplicate_key(raw)
         if twice is not None:
             raise UnfitError(twice)
-        kind = self._by_type[type(record)]
         settled = kind.settle(record, now, visible=False)
         return Received(
             settled.kind, record.observation_id, settled.event_time, _ENCODER.encode(record)
@@ -173,6 +177,10 @@ class Reader:
         except _UNREADABLE:
             return None
         return kind if kind in self.kinds else None
+
+
+class _Nothing(msgspec.Struct, tag="\0", tag_field="kind", forbid_unknown_fields=True):
+    """A kind that is none."""
 
 
 class _Tag(msgspec.Struct):
@@ -296,10 +304,16 @@ class _Kind:
         faults = [
             Fault(path, "expected visible characters only, found one that is not shown")
             for path, value in ids
-            if value is not UNSET and not _VISIBLE.match(value)
+            if value is not UNSET and not _VISIBLE.fullmatch(value)
         ]
         if faults:
             raise UnfitError(*faults)
+
+
+def _plain_fault(raw: bytes, error: Exception) -> Fault:
+    if isinstance(error, msgspec.ValidationError):
+        return placed(error)
+    return Fault("$", syntax_fault(raw, error))
 
 
 def _utc(value: datetime, path: str) -> datetime:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flywheel_assets.api import logs
 from flywheel_assets.api.access import LOOPBACK, Access
+from flywheel_assets.api.body import headers_of
 from flywheel_assets.api.decisions import Decisions
 from flywheel_assets.api.keys import KeyStore
 from flywheel_assets.api.limits import MAX_BODIES, Budget
@@ -67,11 +68,11 @@ def application(home: Home, flywheels: Iterable[Flywheel], *, local: bool = True
         return json_response({"status": "ok"})
 
     async def described(request: Request) -> Response:
-        access.caller(request)
+        access.caller(headers_of(request))
         return json_response(document)
 
     async def measured(request: Request) -> Response:
-        access.caller(request)
+        access.caller(headers_of(request))
         return Response(metrics.text(), media_type=MEDIA_TYPE)
 
     @asynccontextmanager
