@@ -9,10 +9,11 @@ Each error says what was expected, what was found, and what to do::
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
     ├── HomeError                a home folder that does not fit what is asked of it
-    ├── InboxFullError           no room on the disk: nothing of this was received
-    ├── InboxBusyError           the inbox is not keeping up: send it again later
-    ├── ApiError                 the API refused what was asked of it
-    └── ApiKeyError              keys that do not fit how the API is served
+    ├── InboxError               an inbox that cannot do what is asked of it
+    │   ├── InboxFullError       no room on the disk: nothing of this was received
+    │   └── InboxBusyError       the inbox is not keeping up: send it again later
+    └── ApiError                 the API refused what was asked of it
+        └── ApiKeyError          keys that do not fit how the API is served
 """
 
 import difflib
@@ -63,11 +64,15 @@ class HomeError(FlywheelError):
     """A home folder that does not fit what is asked of it."""
 
 
-class InboxFullError(FlywheelError):
+class InboxError(FlywheelError):
+    """An inbox that cannot do what is asked of it."""
+
+
+class InboxFullError(InboxError):
     """No room on the disk: nothing of this was received."""
 
 
-class InboxBusyError(FlywheelError):
+class InboxBusyError(InboxError):
     """The inbox is not keeping up: send it again later."""
 
 
@@ -75,7 +80,7 @@ class ApiError(FlywheelError):
     """The API refused what was asked of it."""
 
 
-class ApiKeyError(FlywheelError):
+class ApiKeyError(ApiError):
     """Keys that do not fit how the API is served."""
 
 

@@ -182,7 +182,7 @@ def _publish(home: Home, day: date) -> None:
         pl.concat_str(pl.lit(f"repurchase:{day}:"), "entity_id").alias("decision_id"),
         pl.lit("repurchase").alias("flywheel"),
         pl.lit(decided).cast(pl.Datetime("us", "UTC")).alias("decided_at"),
-        pl.when(pl.col("customer_id") < 200)
+        pl.when(pl.col("customer_id") % 5 == 0)
         .then(pl.lit("contact"))
         .otherwise(pl.lit("hold"))
         .alias("action"),

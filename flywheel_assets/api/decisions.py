@@ -158,11 +158,13 @@ def _look_up(
 ) -> tuple[date, list[Row | None]]:
     try:
         return published.latest(wanted) if moment is None else published.as_of(moment, wanted)
-    except UnpublishedError:
-        when = "" if moment is None else f" by {moment.isoformat()}"
-        raise ProblemError(
-            503, f"{published.flywheel.name} has published no decisions{when}", retry_after=60
-        ) from None
+    except UnpublishedError as error:
+        name = published.flywheel.name
+        if error.ever and moment is not None:
+            raise ProblemError(
+                404, f"{name} had published nothing by {moment.isoformat()}"
+            ) from None
+        raise ProblemError(503, f"{name} has published no decisions", retry_after=60) from None
 
 
 def _entities(published: Published, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:

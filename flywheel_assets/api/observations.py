@@ -26,7 +26,7 @@ from flywheel_assets.api.metrics import Metrics
 from flywheel_assets.api.problems import ProblemError, json_response
 from flywheel_assets.api.records import MalformedError, Parsed, Reader
 from flywheel_assets.api.writer import Writer
-from flywheel_assets.errors import InboxBusyError, InboxFullError
+from flywheel_assets.errors import InboxError, InboxFullError
 
 JSON, LINES = "application/json", "application/x-ndjson"
 _LARGE = 256 * 1024
@@ -68,7 +68,7 @@ class Observations:
                     await self._writer.reject(rejects(parsed, answers))
             except InboxFullError as error:
                 raise ProblemError(507, str(error)) from None
-            except InboxBusyError as error:
+            except InboxError as error:  # busy; or broken, which is the owner's to mend
                 raise ProblemError(503, str(error)) from None
         request.state.records = len(parsed)
         self._count(parsed, answers)

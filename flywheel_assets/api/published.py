@@ -29,7 +29,11 @@ _TOLD = (DECISION_ID, "action", "score", "rank", "model_version", DECIDED_AT)
 
 
 class UnpublishedError(Exception):
-    """There are no decisions to read."""
+    """There are no decisions to read: none by the moment asked for, or none at all."""
+
+    def __init__(self, *, ever: bool) -> None:
+        super().__init__(ever)
+        self.ever = ever
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Published:
         """
         index = self._index
         if index is None:
-            raise UnpublishedError
+            raise UnpublishedError(ever=False)
         return index.day, [index.find(*entity) for entity in wanted]
 
     def as_of(
@@ -139,9 +143,10 @@ class Published:
         """
         # Partition D is decided at the midnight that ends it.
         last = moment.astimezone(UTC).date() - timedelta(days=1)
-        days = [day for day in self._tables.days(self._table) if day <= last]
+        published = self._tables.days(self._table)
+        days = [day for day in published if day <= last]
         if not days:
-            raise UnpublishedError
+            raise UnpublishedError(ever=bool(published))
         frame = self._read(days[-1], [entity_id for entity_id, _ in wanted])
         index = Index(-1, days[-1], frame.get_column(ENTITY_ID), frame.drop(ENTITY_ID))
         return days[-1], [index.find(*entity) for entity in wanted]

@@ -75,7 +75,7 @@ class Reader:
         self.kinds = {o.name: _Kind(o) for o in observations}
         self._by_type = {k.type: k for k in self.kinds.values()}
         # Where there is one type only, msgspec takes records without a tag; so there are two.
-        types = [*(k.type for k in self.kinds.values()), _Nothing]
+        types: list[type[msgspec.Struct]] = [*(k.type for k in self.kinds.values()), _Nothing]
         self._many = msgspec.json.Decoder(list[wire.any_of(types)])  # type: ignore[misc]  # made at run time
         self._one = msgspec.json.Decoder(wire.any_of(types))
         self._split = msgspec.json.Decoder(list[msgspec.Raw])
