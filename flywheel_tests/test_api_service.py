@@ -341,8 +341,8 @@ def test_every_operation_keeps_to_the_document(url: str, data: Any, mode: Any) -
     schema = schemathesis.openapi.from_dict(get(url, "openapi.json")[1])
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
-        if mode.is_negative and not found.ok().definition.parameters and not found.ok().body:
-            continue  # nothing that could be broken
+        if found.ok().path in {"/healthz", "/metrics"} and mode.is_negative:
+            continue  # they ask for nothing that could be broken
         case = data.draw(found.ok().as_strategy(generation_mode=mode))
         case.call_and_validate(
             base_url=url,

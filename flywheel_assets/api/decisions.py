@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -144,6 +144,7 @@ def answers_for(published: Published, entities: Sequence[Any], moment: datetime 
     ProblemError
         422 for what cannot be an entity, 503 where nothing is published.
     """
+    moment = None if moment is None else _utc(moment)
     wanted = _entities(published, entities)
     day, rows = _look_up(published, wanted, moment)
     results = [
@@ -197,9 +198,16 @@ def _moment(request: Request) -> datetime | None:
     if text is None:
         return None
     try:
-        return msgspec.convert(text, _Moment)
+        return _utc(msgspec.convert(text, _Moment))
     except msgspec.ValidationError as error:
         raise _unfit([Fault("as_of", str(error))]) from None
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _unfit([Fault("as_of", "expected a time in the years 1 to 9999 in UTC")]) from None
 
 
 def _unfit(faults: Sequence[Fault]) -> ProblemError:

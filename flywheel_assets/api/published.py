@@ -6,7 +6,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -132,7 +132,7 @@ class Published:
     def as_of(
         self, moment: datetime, wanted: Sequence[tuple[str, Row]]
     ) -> tuple[date, list[Row | None]]:
-        """Look entities up in the newest partition that was published by a moment.
+        """Look entities up in the newest partition that was published by a moment, in UTC.
 
         Reads the table: slower, and holds nothing.
 
@@ -141,10 +141,9 @@ class Published:
         UnpublishedError
             When nothing had been published by then.
         """
-        # Partition D is decided at the midnight that ends it.
-        last = moment.astimezone(UTC).date() - timedelta(days=1)
         published = self._tables.days(self._table)
-        days = [day for day in published if day <= last]
+        # Partition D is decided at the midnight that ends it.
+        days = [day for day in published if day < moment.date()]
         if not days:
             raise UnpublishedError(ever=bool(published))
         frame = self._read(days[-1], [entity_id for entity_id, _ in wanted])

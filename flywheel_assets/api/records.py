@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import polars as pl
@@ -29,6 +29,7 @@ from flywheel_assets.api.limits import MAX_RECORD
 from flywheel_assets.declare.collect import Observation
 from flywheel_assets.stores.inbox import Received, now_us
 
+_EXACT_FROM = -2_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VISIBLE = re.compile(wire.ID_PATTERN)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -125,11 +126,12 @@ class Reader:
             settled = [self._by_type[type(r)].settle(r, now, visible=visible) for r in records]
         except (UnfitError, KeyError):  # no key for the kind that is none
             return None
-        encoded = _ENCODER.encode_lines(records).split(b"\n")
+        written = _ENCODER.encode_lines(records)
+        encoded = written.split(b"\n")
         # Each key brings a colon, and a round trip changes no other colon but those that are
         # escaped and those of time zones: as many in the body as in what was kept of it means that
         # no key stood twice.
-        colons = sum(e.count(b":") for e in encoded) + sum(s.dropped for s in settled)
+        colons = written.count(b":") + sum([dropped for _, _, dropped, _ in settled])
         if colons != body.count(b":") or any(s.moved for s in settled):
             return None
         if any(c in body for c in _ESCAPED_COLONS):
@@ -137,8 +139,9 @@ class Reader:
         if len(body) > MAX_RECORD and max(map(len, encoded)) > MAX_RECORD:
             return None
         return [
-            Received(s.kind, r.observation_id, s.event_time, e)
-            for s, r, e in zip(settled, records, encoded, strict=False)  # the last line is empty
+            Received(kind, r.observation_id, event_time, e)
+            # The last line is empty.
+            for (kind, event_time, *_), r, e in zip(settled, records, encoded, strict=False)
         ]
 
     def _thorough(self, raws: Sequence[bytes], now: int) -> list[Parsed]:
@@ -187,7 +190,7 @@ class _Tag(msgspec.Struct):
     kind: str
 
 
-class _Settled(msgspec.Struct, gc=False):
+class _Settled(NamedTuple):
     """What settling a record found out.
 
     ``dropped`` counts the keys that canonical form leaves out, less those that it adds; ``moved``
@@ -218,6 +221,7 @@ class _Kind:
             for n, f in by_name.items()
             if f.allowed and f.dtype not in (pl.String, pl.Int64, pl.Int32)
         ]
+        self._special = bool(self._times or self._time_keys or self._choices)
         self._keys, self._digest = keys, content_id(observation)
         self._tolerance = observation.clock_tolerance // timedelta(microseconds=1)
 
@@ -238,8 +242,7 @@ class _Kind:
         moved, dropped, payload = False, 0, record.payload
         if record.event_time.tzinfo is not UTC:
             record.event_time, moved = _utc(record.event_time, "$.event_time"), True
-        since = record.event_time - _EPOCH
-        happened = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        happened = _microseconds(record.event_time)
         if happened > now + self._tolerance:
             raise UnfitError(_future(record.event_time, now))
         if (payload is UNSET) is (record.retracts is UNSET) or (
@@ -248,9 +251,8 @@ class _Kind:
             raise UnfitError(_contradiction(record))
         if payload is not UNSET:
             dropped = self._drop_nulls(payload)
-            moved = self._to_utc(payload, self._times, "$.payload") or moved
-        moved = self._to_utc(record.entity, self._time_keys, "$.entity") or moved
-        self._check_choices(record)
+        if self._special:
+            moved = self._settle_special(record) or moved
         if not visible:
             self._check_visible(record)
         if record.observation_id is UNSET:
@@ -259,6 +261,14 @@ class _Kind:
         elif record.observation_id in {record.corrects, record.retracts}:
             raise UnfitError(Fault("$.observation_id", "an observation cannot replace itself"))
         return _Settled(self.name, happened, dropped, moved)
+
+    def _settle_special(self, record: Any) -> bool:
+        """See to the types that few observations have; says whether a time was brought to UTC."""
+        moved = self._to_utc(record.entity, self._time_keys, "$.entity")
+        if record.payload is not UNSET:
+            moved = self._to_utc(record.payload, self._times, "$.payload") or moved
+        self._check_choices(record)
+        return moved
 
     def _drop_nulls(self, payload: Any) -> int:
         dropped = 0
@@ -321,6 +331,13 @@ def _utc(value: datetime, path: str) -> datetime:
         return value.astimezone(UTC)
     except OverflowError:
         raise UnfitError(Fault(path, "expected a time in the years 1 to 9999 in UTC")) from None
+
+
+def _microseconds(moment: datetime) -> int:
+    seconds = moment.timestamp()
+    if seconds > _EXACT_FROM:  # and not yet to come: whole microseconds survive in a float
+        return round(seconds * 1_000_000)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _future(event_time: datetime, now: int) -> Fault:

@@ -100,7 +100,11 @@ def application(home: Home, flywheels: Iterable[Flywheel], *, local: bool = True
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={ProblemError: _problem, HTTPException: _http_problem},
+        exception_handlers={
+            ProblemError: _problem,
+            HTTPException: _http_problem,
+            Exception: _failure,  # answers, and raises it again, for `Edge` to log
+        },
     )
     return Edge(app, metrics)
 
@@ -133,9 +137,6 @@ class Edge:
             await self._app(scope, receive, noted)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller gets an answer
             _log.error("failed", extra={"error": type(error).__name__, "at": _place(error)})
-            if not status:
-                answer = response(ProblemError(500, "this is our fault, and logged"))
-                await answer(scope, receive, noted)
         taken = time.perf_counter() - started
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.requested(scope["method"], route, status, taken)
@@ -180,6 +181,10 @@ def configuration(app: ASGIApp, host: str, port: int) -> "uvicorn.Config":
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101  registered for nothing else
     return response(error)
+
+
+async def _failure(_: Request, __: Exception) -> Response:
+    return response(ProblemError(500, "this is our fault, and logged"))
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:
