@@ -1,4 +1,5 @@
-"""What the API costs beside servers that do less: ``python -m flywheel_benchmarks.api``.
+"""What the API costs beside servers that do less: ``python -m flywheel_benchmarks.api``,
+or a part of it: ``batches``, ``singles``, ``decisions``.
 
 Each server is one process, the client another, on the same two cores. Servers take turns, so that
 a noisy minute falls on all of them; the middle of the rounds counts.
@@ -36,11 +37,15 @@ BAR, P99_MS, MEMORY_MIB, SWAP_SECONDS = 0.7, 5.0, 1024, 5.0
 
 
 def main() -> None:
-    """Measure all of it and print each number beside its bar."""
+    """Measure all of it, or what is named, and print each number beside its bar."""
+    parts = sys.argv[1:] or ["batches", "singles", "decisions"]
     with tempfile.TemporaryDirectory() as folder:
-        _throughput(Path(folder), "batches of 100, 8 connections", BATCHES, 100, 8)
-        _throughput(Path(folder), "single observations, 64 connections", SINGLES, 1, 64)
-        _decisions(Path(folder))
+        if "batches" in parts:
+            _throughput(Path(folder), "batches of 100, 8 connections", BATCHES, 100, 8)
+        if "singles" in parts:
+            _throughput(Path(folder), "single observations, 64 connections", SINGLES, 1, 64)
+        if "decisions" in parts:
+            _decisions(Path(folder))
 
 
 def _throughput(folder: Path, title: str, requests: int, size: int, connections: int) -> None:
