@@ -8,17 +8,16 @@
                         decision_id=offer["decision_id"])
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
 from flywheel_assets.api.intake import Answer, answer, parse, received_of, rejects
-from flywheel_assets.api.limits import MAX_BODY, MAX_RECORDS
+from flywheel_assets.api.lines import bodies, encode, moved
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import ApiError, nearest
 from flywheel_assets.stores.home import Home
@@ -105,13 +104,13 @@ class Client(ABC):
             Where the service refuses all of them; those before may be on disk, and sending all
             again is right: what was received counts once.
         """
-        return list(self.log_written(_encode(dict(record)) for record in records))
+        return list(self.log_written(encode(dict(record)) for record in records))
 
     def log_written(self, lines: Iterable[bytes]) -> Iterator[Answer]:
         """Log records that are JSON already, as many at a time as the service takes."""
-        for start, body in _bodies(lines):
+        for start, body in bodies(lines):
             for said in self._log(body):
-                yield _moved(said, start)
+                yield moved(said, start)
 
     def get_decision(
         self, flywheel: str, entity: Any, *, as_of: datetime | None = None
@@ -247,7 +246,7 @@ class Remote(Client):
         self, path: str, entities: Sequence[Any], as_of: datetime | None
     ) -> list[Decision | None]:
         wanted = {"entities": list(entities), "as_of": as_of}
-        found = self._post(quote(path), _encode(wanted), "application/json", retries=None)
+        found = self._post(quote(path), encode(wanted), "application/json", retries=None)
         return [
             None if f["decision"] is None else _decision(f["decision"]) for f in found["results"]
         ]
@@ -314,53 +313,3 @@ def _decision(found: Any) -> Decision:
 
     typed = msgspec.convert(found, Typed) if isinstance(found, dict) else found
     return msgspec.structs.asdict(typed)
-
-
-def _bodies(records: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Join records, a line each, to bodies that the service takes; with the first one's number."""
-    lines: list[bytes] = []
-    size = start = 0
-    for line in records:
-        if lines and (len(lines) == MAX_RECORDS or size + len(line) + 1 > MAX_BODY):
-            yield start, b"\n".join(lines)
-            start, size = start + len(lines), 0
-            lines = []
-        lines.append(line)
-        size += len(line) + 1
-    if lines:
-        yield start, b"\n".join(lines)
-
-
-def _encode(value: Any) -> bytes:
-    # Not msgspec: it would write NaN as null. Here it stays, and the record is rejected for it.
-    try:
-        return json.dumps(value, default=_plain).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ApiError(
-            expected="values that JSON can hold: text, numbers, booleans, times",
-            found=str(error),
-            remedy="convert them",
-        ) from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, date):  # and so a datetime
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "item"):  # a number of NumPy's
-        return value.item()
-    raise TypeError(f"{value!r} of type {type(value).__name__}")
-
-
-def _moved(said: Answer, start: int) -> Answer:
-    """Give an answer the record's number among all, not that in its request."""
-    if not start:
-        return said
-    errors = said.errors and [
-        msgspec.structs.replace(
-            f, path=f.path.replace(f"$[{said.index}]", f"$[{said.index + start}]", 1)
-        )
-        for f in said.errors
-    ]
-    return msgspec.structs.replace(said, index=said.index + start, errors=errors)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 DEFAULT_PORT = 8700
+_CONNECTIONS = 4_000
 _log = logging.getLogger("flywheel.api")
 
 
@@ -172,6 +173,7 @@ def configuration(app: ASGIApp, host: str, port: int) -> "uvicorn.Config":
         log_config=None,
         server_header=False,
         backlog=1024,
+        limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=20,
         ws="none",
