@@ -1,5 +1,6 @@
-"""What the API costs beside servers that do less: ``python -m flywheel_benchmarks.api``,
-or a part of it: ``batches``, ``singles``, ``decisions``.
+"""What the API costs beside servers that do less: ``python -m flywheel_benchmarks.api``.
+
+A part of it by name: ``batches``, ``singles``, ``decisions``.
 
 Each server is one process, the client another, on the same two cores. Servers take turns, so that
 a noisy minute falls on all of them; the middle of the rounds counts.

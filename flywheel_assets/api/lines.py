@@ -28,6 +28,13 @@ def bodies(records: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def encode(value: Any) -> bytes:
+    """Write a value as JSON, times as text.
+
+    Raises
+    ------
+    ApiError
+        For what JSON cannot hold.
+    """
     # Not msgspec: it would write NaN as null. Here it stays, and the record is rejected for it.
     try:
         return json.dumps(value, default=_plain).encode()
