@@ -7,7 +7,6 @@ a noisy minute falls on all of them; the middle of the rounds counts.
 """
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -143,7 +142,7 @@ def _server(
         port = free.getsockname()[1]
     process = subprocess.Popen(  # noqa: S603  our own command
         [sys.executable, "-m", "flywheel_benchmarks.api_servers", name, str(root), str(port)],
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        stderr=subprocess.DEVNULL,
     )
     try:
         _wait(port, process)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flywheel_assets import Field, Flywheel
+from flywheel_assets.api import logs
 from flywheel_assets.api.service import application, configuration
 from flywheel_assets.api.writer import Writer
 from flywheel_assets.flywheels.repurchase import (
@@ -149,6 +150,8 @@ def main() -> None:
 
     name, root, port = sys.argv[1:]
     app = BUILDERS[name](Home(Path(root)))
+    if name == "ours":
+        logs.configure()  # a line for each request, as it is served
     uvicorn.Server(configuration(app, "127.0.0.1", int(port))).run()
 
 

@@ -147,6 +147,20 @@ def announce(url: str, length: int, headers: str = "") -> tuple[int, Any]:
     return int(answer.split()[1]), json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
+def test_headers_without_end_are_hung_up_on(url: str) -> None:
+    """Before they take memory; requests one after another on a connection are not."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as raw:
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        with pytest.raises(ConnectionError):
+            raw.sendall(b"x" * 20_000_000)
+    for number in range(30):
+        assert (
+            post(url, [record(700 + n, observation_id=f"{number}:{n}") for n in range(20)])[0]
+            == 200
+        )
+
+
 def test_a_body_of_unknown_length_is_cut_off_where_it_is_too_large(url: str) -> None:
     """Chunks are counted as they come."""
     pieces = (b" " * 65_536 for _ in range(MAX_BODY // 65_536 + 2))

@@ -33,7 +33,7 @@ def test_requests_share_commits_and_get_their_own_receipts(tmp_path: Path) -> No
         )
         assert writer.waiting == 0
         writer.close()
-        return mixed, commits
+        return list(mixed), commits
 
     mixed, commits = asyncio.run(work())
     assert commits < 10

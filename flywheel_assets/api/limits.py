@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+MAX_HEAD = 64 * 1024
+"""Bytes in the request line and headers."""
 MAX_BODY = 4 * 1024 * 1024
 """Bytes in the body of a request."""
 MAX_RECORD = 64 * 1024

@@ -165,8 +165,11 @@ def configuration(app: ASGIApp, host: str, port: int) -> "uvicorn.Config":
     """Configure the server: few idle connections, no log of its own, a name for nobody."""
     import uvicorn
 
+    from flywheel_assets.api.protocol import BoundedProtocol
+
     return uvicorn.Config(
         app,
+        http=BoundedProtocol,
         host=host,
         port=port,
         access_log=False,
