@@ -14,12 +14,17 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Gate, Model, Outcome
 from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
 from flywheel_assets.errors import (
+    ApiError,
+    ApiKeyError,
     ColumnsError,
     ConflictError,
     DeclarationError,
     EmptyReplaceError,
     FlywheelError,
     HomeError,
+    InboxBusyError,
+    InboxError,
+    InboxFullError,
     MissingPartitionError,
     PublishedError,
     SourceError,
@@ -27,6 +32,8 @@ from flywheel_assets.errors import (
 
 __all__ = [
     "Aggregation",
+    "ApiError",
+    "ApiKeyError",
     "Cancellation",
     "ColumnsError",
     "ConflictError",
@@ -44,6 +51,9 @@ __all__ = [
     "FlywheelError",
     "Gate",
     "HomeError",
+    "InboxBusyError",
+    "InboxError",
+    "InboxFullError",
     "MissingPartitionError",
     "Model",
     "Observation",

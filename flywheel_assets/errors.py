@@ -11,9 +11,11 @@ Each error says what was expected, what was found, and what to do::
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
     ├── ConflictError            other writers of a table were faster, again and again
     ├── HomeError                a home folder that does not fit what is asked of it
-    └── InboxError               an inbox that cannot do what is asked of it
-        ├── InboxFullError       no room on the disk: nothing of this was received
-        └── InboxBusyError       the inbox is not keeping up: send it again later
+    ├── InboxError               an inbox that cannot do what is asked of it
+    │   ├── InboxFullError       no room on the disk: nothing of this was received
+    │   └── InboxBusyError       the inbox is not keeping up: send it again later
+    └── ApiError                 the API refused what was asked of it
+        └── ApiKeyError          keys that do not fit how the API is served
 """
 
 import difflib
@@ -82,6 +84,14 @@ class InboxFullError(InboxError):
 
 class InboxBusyError(InboxError):
     """The inbox is not keeping up: send it again later."""
+
+
+class ApiError(FlywheelError):
+    """The API refused what was asked of it."""
+
+
+class ApiKeyError(ApiError):
+    """Keys that do not fit how the API is served."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """A home in which the bundled flywheel has turned over fifty days of a simulated shop."""
 
 import os
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
+from flywheel_tests.serving import DAY, publish, serving
 
 FIRST = date(2026, 1, 5)
 LAST = FIRST + timedelta(days=49)
@@ -58,3 +60,25 @@ def shared_data() -> Path:
     """Find the real data; tests that need it skip with a reason where it is not."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     return Path(os.environ.get("FLYWHEEL_SHARED_DATA", default))
+
+
+@pytest.fixture(scope="session")
+def api_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Make a home with two days of decisions."""
+    made = Home(tmp_path_factory.mktemp("api"))
+    publish(made, DAY, {7: "contact", 8: "hold"})
+    publish(made, DAY + timedelta(days=1), {7: "hold", 9: "contact"})
+    return made
+
+
+@pytest.fixture(scope="session")
+def api_log(api_home: Home) -> Path:
+    """Say where the service writes its log."""
+    return api_home.root / "log"
+
+
+@pytest.fixture(scope="session")
+def url(api_home: Home, api_log: Path) -> Iterator[str]:
+    """Serve the home without keys."""
+    with serving(api_home, api_log) as made:
+        yield made

@@ -1,21 +1,19 @@
 """The demo: the simulated shop reads each day's decisions and logs the next day's orders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
-from flywheel_assets.dagster_assets.intake import log_observations
+from flywheel_assets.api.client import Local
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Clock, Run, Turner
-from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.stages.clock import DAY, days, opens
-from flywheel_assets.stages.decisions import decision_schema
+from flywheel_assets.stages.clock import days, opens
 from flywheel_assets.stores.home import Home
-from flywheel_assets.stores.inbox import Inbox
 from flywheel_assets.stores.tables import Tables
 from flywheel_assets.worlds.shop import Shop, ShopConfig, as_records, simulate
 
@@ -58,20 +56,13 @@ def turn_with(  # noqa: PLR0913  two players, a game, its length
     """
     till = _Till(turner.home, flywheel)
     for day in days(shop.config.start, last):
-        till.log(day, shop.day(day, contacts(turner.home, flywheel, day)))
+        # The first decisions are made when the first day closes.
+        contacted = till.contacts(shop, day) if day > shop.config.start else []
+        till.log(day, shop.day(day, contacted))
         if day >= first:
             turner.turn([Run(tuple(whole(flywheel)), day, day)], progress)
     till.close()
     return turner.clock
-
-
-def contacts(home: Home, flywheel: Flywheel, day: date) -> Sequence[int]:
-    """Read whom the shop contacts on a day: those decided on when the day before closed."""
-    table = Tables(home.lakehouse).read(
-        f"{flywheel.name}/decisions", decision_schema(flywheel), day - DAY, day - DAY
-    )
-    acted = table.filter(pl.col("action") == flywheel.policy.action)
-    return list(acted.select(flywheel.entity.keys[0]).collect().to_series())
 
 
 def compare(shop: Shop, flywheel: Flywheel, last: date) -> Earned:
@@ -104,24 +95,35 @@ def row_counts(home: Home, flywheel: Flywheel) -> dict[str, int]:
 
 
 class _Till:
-    """Logs each day of the shop once, at the simulated time, and remembers what was acknowledged.
+    """The shop's way to the flywheel: it reads decisions and logs its days through the API alone.
 
-    A day whose acknowledgement was lost is logged again; the inbox knows its records.
+    Each day is logged once, at the simulated time. A day whose acknowledgement was lost is logged
+    again; the inbox knows its records.
     """
 
     def __init__(self, home: Home, flywheel: Flywheel) -> None:
-        self._now = 0
-        self._kinds = {o.name: o for o in catalog([flywheel]).observations}
-        self._inbox = Inbox(home.inbox, clock=lambda: self._now)
+        self._now, self._flywheel = 0, flywheel
+        self._api = Local(home, [flywheel], clock=lambda: self._now)
         self._file = home.root / "product" / "logged_until"
         self._until = self._file.read_text() if self._file.exists() else ""
+
+    def contacts(self, shop: Shop, day: date) -> list[int]:
+        """Read whom to contact on a day: those decided on when the day before closed."""
+        ids = shop.ids.tolist()
+        decided = self._api.get_decisions(self._flywheel.name, ids, as_of=opens(day))
+        action = self._flywheel.policy.action
+        return [
+            customer
+            for customer, decision in zip(ids, decided, strict=True)
+            if decision is not None and decision["action"] == action
+        ]
 
     def log(self, day: date, lines: pl.DataFrame) -> None:
         """Log a day's lines, unless they have been acknowledged before."""
         if day.isoformat() <= self._until:
             return
         self._now = int((opens(day) + REPORTED_AT).timestamp()) * 1_000_000
-        log_observations(self._inbox, self._kinds, as_records(lines))
+        self._api.log_observations(as_records(lines))
         self._until = day.isoformat()
         self._file.parent.mkdir(parents=True, exist_ok=True)
         written = self._file.with_suffix(".tmp")
@@ -130,4 +132,4 @@ class _Till:
 
     def close(self) -> None:
         """Let the inbox go."""
-        self._inbox.close()
+        self._api.close()

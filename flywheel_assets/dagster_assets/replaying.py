@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from contextlib import closing
 
-from flywheel_assets.dagster_assets.intake import read_record
+from flywheel_assets.api.records import Reader, Refused
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError, nearest
 from flywheel_assets.stores.home import Home
-from flywheel_assets.stores.inbox import Inbox
+from flywheel_assets.stores.inbox import Inbox, Received, Rejected
 from flywheel_assets.stores.replay import Replayed, replay
 from flywheel_assets.stores.tables import Tables
 
@@ -24,7 +24,8 @@ def replay_all(
     HomeError
         For an observation that is not declared.
     """
-    kinds = {o.name: o for o in catalog(flywheels).observations}
+    reader = Reader(catalog(flywheels).observations)
+    kinds = reader.kinds
     if observation is not None and observation not in kinds:
         raise HomeError(
             expected="a declared observation",
@@ -32,10 +33,12 @@ def replay_all(
             remedy=nearest(observation, kinds),
         )
     wanted = [observation] if observation is not None else [*kinds, None]
+
+    def read(raw: bytes) -> Received | Rejected:
+        found = reader.one(raw)
+        return Rejected(found.kind, found.reason, raw) if isinstance(found, Refused) else found
+
     with closing(Inbox(home.inbox)) as inbox:
         return {
-            kind or OF_NO_KIND: replay(
-                inbox, Tables(home.lakehouse), kind, lambda raw: read_record(raw, kinds)
-            )
-            for kind in wanted
+            kind or OF_NO_KIND: replay(inbox, Tables(home.lakehouse), kind, read) for kind in wanted
         }

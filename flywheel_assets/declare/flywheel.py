@@ -9,7 +9,13 @@ from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.learn import Model, Outcome
 from flywheel_assets.declare.organize import Dimension, Fact
-from flywheel_assets.declare.rules import AS_OF, check_columns, check_name, check_owners
+from flywheel_assets.declare.rules import (
+    AS_OF,
+    check_columns,
+    check_name,
+    check_owners,
+    check_unique,
+)
 from flywheel_assets.errors import DeclarationError
 
 _Thing = TypeVar("_Thing", Observation, Fact, Dimension, FeatureView, "Flywheel")
@@ -22,6 +28,12 @@ class Flywheel:
     """One use case on shared observations, facts, dimensions and feature views.
 
     Collect and organize are found through ``features`` and ``outcome``.
+
+    Parameters
+    ----------
+    api : str, optional
+        What the product calls the function that reads a decision, for example ``get_offer``: the
+        path and the name under which decisions are served, beside ``decisions/<flywheel>``.
 
     Raises
     ------
@@ -37,10 +49,19 @@ class Flywheel:
     training_set: Outcome
     model: Model
     decisions: Policy
+    api: str | None = None
 
     def __post_init__(self) -> None:
         what = f"flywheel {self.name!r}"
         check_name(self.name, "a flywheel")
+        if self.api is not None:
+            check_name(self.api, f"the decision API of {what}")
+            if not self.api.startswith("get_"):
+                raise DeclarationError(
+                    expected=f"the decision API of {what} named as a function that reads",
+                    found=repr(self.api),
+                    remedy=f"write api='get_{self.api}'",
+                )
         check_owners(self.owners, what)
         if self.name in RESERVED_NAMES:
             raise DeclarationError(
@@ -94,6 +115,7 @@ def catalog(flywheels: Iterable[Flywheel]) -> Catalog:
     facts = _once([*(v.fact for v in views), *(w.outcome.fact for w in wheels)])
     observations = _once([*(f.observation for f in facts), *(d.observation for d in dimensions)])
     _once(wheels)
+    check_unique([w.api for w in wheels if w.api], "decision APIs")
     return Catalog(
         observations=observations,
         facts=facts,

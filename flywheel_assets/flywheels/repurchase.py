@@ -291,4 +291,5 @@ repurchase = Flywheel(
     training_set=ordered_again,
     model=order_probability,
     decisions=contact_policy,
+    api="get_contact",
 )

@@ -1,0 +1,214 @@
+"""``GET /decisions/{flywheel}/{entity}`` and its batch form: what was decided, as published."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flywheel_assets.api.access import Access
+from flywheel_assets.api.body import body_of, headers_of, media_type
+from flywheel_assets.api.faults import Fault, UnfitError, placed, syntax_fault
+from flywheel_assets.api.limits import MAX_RECORDS, Budget
+from flywheel_assets.api.observations import JSON
+from flywheel_assets.api.problems import ProblemError, json_response
+from flywheel_assets.api.published import Published, Row, UnpublishedError
+from flywheel_assets.errors import nearest
+
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """What was decided about an entity.
+
+    Parameters
+    ----------
+    entity : mapping
+        Its keys.
+    decision_id : str
+        To be sent with every observation that answers the decision.
+    rank : int
+        1 for the best of the partition.
+    model_version : int or None
+        None where the bootstrap rule decided.
+    """
+
+    flywheel: str
+    entity: dict[str, Any]
+    decision_id: str
+    action: str
+    score: float | None
+    rank: int
+    model_version: int | None
+    decided_at: datetime
+    partition_date: date
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """One result of a batch: None for an entity that nothing was decided about."""
+
+    entity: dict[str, Any]
+    decision: Decision | None
+
+
+class FoundAll(msgspec.Struct, kw_only=True):
+    """The results of a batch, in the order asked, all of one partition."""
+
+    partition_date: date
+    results: list[Found]
+
+
+class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a batch asks for: entities as objects of their keys, or as the value of the only key."""
+
+    entities: Annotated[list[Any], Meta(min_length=1, max_length=MAX_RECORDS)]
+    as_of: _Moment | None = None
+
+
+_WANTED = msgspec.json.Decoder(Wanted)
+
+
+class Decisions:
+    """Gives decisions out.
+
+    Parameters
+    ----------
+    published : sequence of Published
+        One for each flywheel.
+    """
+
+    def __init__(self, published: Sequence[Published], access: Access, budget: Budget) -> None:
+        self._published = {p.flywheel.name: p for p in published}
+        self._apis = {p.flywheel.api: p for p in published if p.flywheel.api is not None}
+        self._access, self._budget = access, budget
+
+    async def get(self, request: Request) -> Response:
+        """Answer for one entity."""
+        self._access.caller(headers_of(request), "read")
+        published = self._find(request)
+        moment = _moment(request)
+        try:
+            entity = published.entities.from_path(request.path_params["entity"])
+        except UnfitError as error:
+            raise _unfit(error.faults) from None
+        if moment is None:
+            day, rows = _look_up(published, [entity], None)
+        else:
+            day, rows = await asyncio.to_thread(_look_up, published, [entity], moment)
+        if rows[0] is None:
+            raise ProblemError(
+                404,
+                f"{published.flywheel.name} decided nothing about this "
+                f"{published.flywheel.entity.name} in its partition {day}",
+            )
+        return json_response(_decision(published, entity[1], day, rows[0]))
+
+    async def post(self, request: Request) -> Response:
+        """Answer for many entities at once."""
+        headers = headers_of(request)
+        self._access.caller(headers, "read")
+        published = self._find(request)
+        if media_type(headers) != JSON:
+            raise ProblemError(415, f"expected Content-Type {JSON}")
+        async with body_of(request, headers, self._budget) as body:
+            try:
+                wanted = _WANTED.decode(body)
+            except msgspec.ValidationError as error:
+                raise _unfit([placed(error)]) from None
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise ProblemError(400, syntax_fault(body, error)) from None
+        if wanted.as_of is None:
+            return json_response(answers_for(published, wanted.entities, None))
+        found = await asyncio.to_thread(answers_for, published, wanted.entities, wanted.as_of)
+        return json_response(found)
+
+    def _find(self, request: Request) -> Published:
+        name = request.path_params.get("flywheel")
+        if name is None:
+            return self._apis[request.scope["path"].split("/")[1]]
+        found = self._published.get(name)
+        if found is None:
+            raise ProblemError(404, f"no such flywheel; {nearest(name[:60], self._published)}")
+        return found
+
+
+def answers_for(published: Published, entities: Sequence[Any], moment: datetime | None) -> FoundAll:
+    """Look many entities up, as written in a body.
+
+    Raises
+    ------
+    ProblemError
+        422 for what cannot be an entity, 503 where nothing is published.
+    """
+    moment = None if moment is None else _utc(moment)
+    wanted = _entities(published, entities)
+    day, rows = _look_up(published, wanted, moment)
+    results = [
+        Found(entity=keys, decision=None if row is None else _decision(published, keys, day, row))
+        for (_, keys), row in zip(wanted, rows, strict=True)
+    ]
+    return FoundAll(partition_date=day, results=results)
+
+
+def _look_up(
+    published: Published, wanted: Sequence[tuple[str, Row]], moment: datetime | None
+) -> tuple[date, list[Row | None]]:
+    try:
+        return published.latest(wanted) if moment is None else published.as_of(moment, wanted)
+    except UnpublishedError as error:
+        name = published.flywheel.name
+        if error.ever and moment is not None:
+            raise ProblemError(
+                404, f"{name} had published nothing by {moment.isoformat()}"
+            ) from None
+        raise ProblemError(503, f"{name} has published no decisions", retry_after=60) from None
+
+
+def _entities(published: Published, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
+    entities = []
+    for index, value in enumerate(values):
+        try:
+            entities.append(published.entities.from_body(value))
+        except UnfitError as error:
+            place = f"$.entities[{index}]"
+            raise _unfit([Fault(place + f.path[1:], f.reason) for f in error.faults]) from None
+    return entities
+
+
+def _decision(published: Published, keys: Mapping[str, Any], day: date, row: Row) -> Decision:
+    return Decision(
+        flywheel=published.flywheel.name,
+        entity=dict(keys),
+        decision_id=row["decision_id"],
+        action=row["action"],
+        score=row["score"],
+        rank=row["rank"],
+        model_version=row["model_version"],
+        decided_at=row["decided_at"],
+        partition_date=day,
+    )
+
+
+def _moment(request: Request) -> datetime | None:
+    text = request.query_params.get("as_of")
+    if text is None:
+        return None
+    try:
+        return _utc(msgspec.convert(text, _Moment))
+    except msgspec.ValidationError as error:
+        raise _unfit([Fault("as_of", str(error))]) from None
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _unfit([Fault("as_of", "expected a time in the years 1 to 9999 in UTC")]) from None
+
+
+def _unfit(faults: Sequence[Fault]) -> ProblemError:
+    return ProblemError(422, "the request does not fit its schema", errors=faults)

@@ -1,0 +1,73 @@
+"""How an entity is named in a request: a text in a path, an object or one value in a body."""
+
+from typing import Any
+
+import msgspec
+
+from flywheel_assets.api import wire
+from flywheel_assets.api.faults import Fault, UnfitError
+from flywheel_assets.api.identity import text_of
+from flywheel_assets.declare.flywheel import Flywheel
+
+SEPARATOR = "|"
+
+
+class Entities:
+    """Reads the entities of one flywheel."""
+
+    def __init__(self, flywheel: Flywheel) -> None:
+        fields = {f.name: f for f in flywheel.features.fact.observation.fields}
+        self._types = {
+            key: (wire.value_type(fields[key], key=True), text_of(fields[key].dtype))
+            for key in flywheel.entity.keys
+        }
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """Key -> the type of its values."""
+        return {key: wanted for key, (wanted, _) in self._types.items()}
+
+    def from_path(self, text: str) -> tuple[str, dict[str, Any]]:
+        """Read the keys in a path, joined by a bar where there are several.
+
+        Returns
+        -------
+        tuple
+            The entity's id, and its keys by name.
+
+        Raises
+        ------
+        UnfitError
+            For text that cannot be the entity's keys.
+        """
+        parts = text.split(SEPARATOR) if len(self._types) > 1 else [text]
+        if len(parts) != len(self._types):
+            names = SEPARATOR.join(self._types)
+            raise UnfitError(Fault("$", f"expected {names}, found {len(parts)} parts"))
+        return self._checked(dict(zip(self._types, parts, strict=True)), strict=False)
+
+    def from_body(self, value: Any) -> tuple[str, dict[str, Any]]:
+        """Read an entity in a body: an object of its keys, or the value of its only key.
+
+        Raises
+        ------
+        UnfitError
+            For what cannot be the entity's keys.
+        """
+        if not isinstance(value, dict):
+            if len(self._types) > 1:
+                raise UnfitError(Fault("$", f"expected an object with {list(self._types)}"))
+            value = {next(iter(self._types)): value}
+        if set(value) != set(self._types):
+            raise UnfitError(Fault("$", f"expected the keys {list(self._types)}, all and only"))
+        return self._checked(value, strict=True)
+
+    def _checked(self, keys: dict[str, Any], *, strict: bool) -> tuple[str, dict[str, Any]]:
+        found, texts = {}, []
+        for name, (wanted, text) in self._types.items():
+            try:
+                found[name] = msgspec.convert(keys[name], wanted, strict=strict)
+            except msgspec.ValidationError as error:
+                raise UnfitError(Fault(f"$.{name}", str(error))) from None
+            texts.append(text(found[name]))
+        return SEPARATOR.join(texts), found

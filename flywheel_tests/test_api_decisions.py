@@ -1,0 +1,122 @@
+"""Decisions, read from a service over real HTTP."""
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flywheel_assets.stores.home import Home
+from flywheel_tests.serving import (
+    DAY,
+    POOL,
+    get,
+    publish,
+    serving,
+    wait,
+)
+
+
+def test_decisions_are_read_by_flywheel_and_by_the_product_s_name(url: str) -> None:
+    """The newest partition, and all that the product needs to answer it."""
+    status, found = get(url, "decisions/repurchase/9")
+    assert status == 200
+    assert found == {
+        "flywheel": "repurchase",
+        "entity": {"customer_id": 9},
+        "decision_id": "repurchase:2026-01-31:9",
+        "action": "contact",
+        "score": 0.9,
+        "rank": 2,
+        "model_version": None,
+        "decided_at": "2026-02-01T00:00:00Z",
+        "partition_date": "2026-01-31",
+    }
+    assert get(url, "get_contact/9") == (200, found)
+
+
+def test_decisions_as_of_a_moment(url: str) -> None:
+    """What was published by then; the midnight itself counts."""
+    for moment, action in {
+        "2026-01-31T00:00:00Z": "contact",
+        "2026-01-31T23:59:59.999999Z": "contact",
+        "2026-02-01T00:00:00Z": "hold",
+        "2026-02-01T01:00:00%2B02:00": "contact",
+    }.items():
+        assert get(url, f"get_contact/7?as_of={moment}")[1]["action"] == action
+    status, problem = get(url, "get_contact/7?as_of=2026-01-30T23:59:59Z")
+    assert status == 404
+    assert "nothing by 2026-01-30" in problem["detail"]
+    assert get(url, "get_contact/7?as_of=yesterday")[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("decisions/repurchase/8", 404, "in its partition 2026-01-31"),
+        ("decisions/repurchas/7", 404, "did you mean 'repurchase'"),
+        ("decisions/repurchase/seven", 422, "customer_id"),
+        ("decisions/repurchase/7.5", 422, "customer_id"),
+        (f"decisions/repurchase/{2**70}", 422, "customer_id"),
+        ("decisions/..%2F..%2Fetc/passwd", 404, "no such flywheel"),
+        ("decisions/repurchase/..%2F..%2Fpasswd", 422, "customer_id"),
+        ("decisions/repurchase/7'%20OR%20'1'='1", 422, "customer_id"),
+        ("get_offer/7", 404, "openapi.json"),
+        ("nothing", 404, "openapi.json"),
+        ("observations", 405, "openapi.json"),
+    ],
+)
+def test_a_decision_that_is_not_there(url: str, path: str, status: int, words: str) -> None:
+    """Each says what is missing."""
+    found, problem = get(url, path)
+    assert found == status
+    assert words in json.dumps(problem)
+
+
+def test_the_batch_of_decisions(url: str) -> None:
+    """In the order asked; nothing for what nothing was decided about; faults by place."""
+
+    def ask(content: Any) -> tuple[int, Any]:
+        answer = POOL.request("POST", f"{url}/decisions/repurchase", json=content)
+        return answer.status, answer.json()
+
+    status, found = ask({"entities": [{"customer_id": 9}, 8, 7]})
+    assert status == 200
+    assert found["partition_date"] == "2026-01-31"
+    assert [r["decision"] and r["decision"]["action"] for r in found["results"]] == [
+        "contact",
+        None,
+        "hold",
+    ]
+    status, found = ask({"entities": [7, 8], "as_of": "2026-01-31T06:00:00Z"})
+    assert [r["decision"]["action"] for r in found["results"]] == ["contact", "hold"]
+    status, problem = ask({"entities": [7, {"customer": 8}]})
+    assert (status, problem["errors"][0]["path"]) == (422, "$.entities[1]")
+    assert ask({"entities": []})[0] == 422
+    assert ask({"entities": [7], "where": "1=1"})[0] == 422
+
+
+def test_what_is_published_is_served_without_a_restart(tmp_path: Path) -> None:
+    """First nothing (503), then a partition, then another: all of one or all of the other."""
+    home = Home(tmp_path / "home")
+    everybody = range(2_000)
+    with serving(home, tmp_path / "log") as url:
+        status, problem = get(url, "get_contact/7")
+        assert (status, "published no decisions" in problem["detail"]) == (503, True)
+        for day, action in ((DAY, "contact"), (DAY + timedelta(days=1), "hold")):
+            publish(home, day, dict.fromkeys(everybody, action))
+            seen: set[str] = set()
+            end = time.monotonic() + 30
+            while action not in seen and time.monotonic() < end:
+                answer = POOL.request(
+                    "POST", f"{url}/get_contact", json={"entities": list(everybody)}
+                ).json()
+                if "results" in answer:
+                    actions = {r["decision"]["action"] for r in answer["results"]}
+                    assert len(actions) == 1
+                    seen |= actions
+            assert action in seen
+        publish(home, DAY + timedelta(days=1), dict.fromkeys(everybody, "contact"))
+        wait(lambda: get(url, "get_contact/7")[1]["action"] == "contact")
