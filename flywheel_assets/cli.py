@@ -118,6 +118,20 @@ def replay_rejected(
 
 
 @app.command()
+def trace(
+    identifier: Annotated[str, typer.Argument(help="Of an observation or decision.")],
+) -> None:
+    """Follow one observation or decision through every table, by its id."""
+    from flywheel_assets.api.trace import trace as follow
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    table = Table("table", "what stands there", show_lines=True)
+    for step in follow(current_home(), FLYWHEELS, identifier):
+        table.add_row(step.table, step.what)
+    console.print(table)
+
+
+@app.command()
 def doctor(mend: Annotated[bool, typer.Option(help="Mend what is safe to mend.")] = False) -> None:
     """Find what is wrong with the home and say how to mend it; exit 1 while something is."""
     from flywheel_assets.dagster_assets.doctor import examine

@@ -7,18 +7,21 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import closing
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from flywheel_assets import Cancellation
+from flywheel_assets import Cancellation, Flywheel
+from flywheel_assets.api.client import Local
+from flywheel_assets.api.trace import trace
 from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Run, Turner, day_by_day, replay
-from flywheel_assets.errors import FlywheelError
+from flywheel_assets.errors import FlywheelError, HomeError
 from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stores.home import Home
@@ -202,13 +205,18 @@ def test_real_orders_are_accounted_for(tmp_path: Path) -> None:
     assert (facts.filter("is_cancellation")["quantity"] < 0).all()
 
 
-def test_training_rows_hold_what_decisions_saw(orders: Path, tmp_path: Path) -> None:
-    """With a fifth of the lines late and cancellations that withdraw: no feature differs.
+CLICK = "the-click"
 
-    And a snapshot that was meddled with is found.
+
+@pytest.fixture(scope="module")
+def tangled(orders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Turner, Flywheel, int]:
+    """Turn a flywheel whose lines are a fifth late and whose cancellations withdraw.
+
+    One more order, of the customer who is given back, is logged through the API.
     """
     chance = random.Random(3)  # noqa: S311  a repeatable choice, no secret
-    folder = tmp_path / "orders"
+    root = tmp_path_factory.mktemp("tangled")
+    folder = root / "orders"
     kept: dict[date, list[str]] = {}
     for file in sorted(orders.glob("*.csv")):
         header, *lines = file.read_text().splitlines()
@@ -230,17 +238,73 @@ def test_training_rows_hold_what_decisions_saw(orders: Path, tmp_path: Path) -> 
     flywheel = replace(
         repurchase, features=view, training_set=replace(repurchase.outcome, fact=fact)
     )
-    home = Home(tmp_path / "home")
+    home = Home(root / "home")
     home.extend(FIRST, LAST, {"order_line": str(folder)}, ongoing=False, demo=False)
+    customer = int(float(kept[FIRST][1].split(",")[-2]))
+    happened = datetime(FIRST.year, FIRST.month, FIRST.day, 10, tzinfo=UTC) + DAY
+    with closing(
+        Local(home, [flywheel], clock=lambda: int(happened.timestamp() + 60) * 1_000_000)
+    ) as api:
+        payload: dict[str, object] = {"invoice": "900001", "stock_code": "X", "country": "EIRE"}
+        payload |= {"quantity": 3, "unit_price": 2.5}
+        said = api.log_observation(
+            "order_line", {"customer_id": customer}, happened, payload, observation_id=CLICK
+        )
+        assert said.status == "accepted"
     turner = Turner(home, [flywheel])
     turner.turn(list(replay(flywheel, FIRST, LAST)), lambda _: None)
-    tables = contents(home.root)
+    return turner, flywheel, customer
+
+
+def test_one_observation_is_followed_from_the_api_to_later_decisions(
+    tangled: tuple[Turner, Flywheel, int],
+) -> None:
+    """By its id: received, collected, a fact, features, training rows, models, decisions."""
+    turner, flywheel, customer = tangled
+    steps = trace(turner.home, [flywheel], CLICK)
+    assert list(dict.fromkeys(step.table for step in steps)) == [
+        "collect/order_line_received",
+        "collect/order_line",
+        "organize/fct_order_line",
+        "features/customer_orders",
+        "repurchase/training_set",
+        "repurchase/model",
+        "repurchase/decisions",
+    ]
+    told = {step.table: step.what for step in steps}
+    tables = contents(turner.home.root)
+    mine = tables["features/customer_orders"].filter(customer_id=customer)
+    day = FIRST + DAY
+    before, after = (
+        mine.filter(partition_date=d)["lines_90d"].item() for d in (FIRST, FIRST + DAY)
+    )
+    assert f"lines_90d {before} to {after}" in told["features/customer_orders"]
+    assert after > before
+    assert f"repurchase:{day}:{customer}" in told["repurchase/decisions"]
+    decided = trace(turner.home, [flywheel], f"repurchase:{day}:{customer}")
+    assert [step.table for step in decided] == [
+        "features/customer_orders",
+        "repurchase/decisions",
+        "repurchase/training_set",
+        "repurchase/model",
+    ]
+    with pytest.raises(HomeError, match="nobody"):
+        trace(turner.home, [flywheel], "nobody")
+
+
+def test_training_rows_hold_what_decisions_saw(tangled: tuple[Turner, Flywheel, int]) -> None:
+    """With a fifth of the lines late and cancellations that withdraw: no feature differs.
+
+    And a snapshot that was meddled with is found.
+    """
+    turner, _, _ = tangled
+    tables = contents(turner.home.root)
     facts = tables["organize/fct_order_line"]
     late = facts.filter(pl.col("known_at") > pl.col("event_time") + DAY)
     assert late.height > facts.height * 0.15
     assert facts["retracts"].count() > 20
     assert tables["repurchase/training_set"].height > 1_000
-    path = str(home.lakehouse / "features" / "customer_orders")
+    path = str(turner.home.lakehouse / "features" / "customer_orders")
     meddled = pl.read_delta(path).with_columns(pl.col("revenue_30d") + 0.01)
     meddled.write_delta(path, mode="overwrite")
     with pytest.raises(FlywheelError, match="features_as_decided"):
