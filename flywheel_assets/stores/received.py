@@ -5,6 +5,7 @@ from a team's files: a partition can be made again at any time, and comes out th
 """
 
 from datetime import date, timedelta
+from itertools import groupby
 from typing import Any
 
 import polars as pl
@@ -58,18 +59,20 @@ def drain(  # noqa: PLR0913  from where, to where, what of it
     """
     inbox.close_before(_number(last + timedelta(days=1)) * DAY_US)
     oldest = 0 if first <= start else _number(first)
-    for number in inbox.days(kind, oldest, _number(last)):
-        day = max(EPOCH + timedelta(days=number), start)
+    waiting = inbox.days(kind, oldest, _number(last))
+    by_partition = groupby(waiting, key=lambda n: max(EPOCH + timedelta(days=n), start))
+    for day, numbers in [(day, list(numbers)) for day, numbers in by_partition]:
         # First the inbox, then the table: the other way round, what another run moves in between
         # would be in neither.
-        entries = inbox.waiting(kind, number)
+        entries = [entry for number in numbers for entry in inbox.waiting(kind, number)]
         table = received_table(kind)
         standing = tables.read(table, RECEIVED_SCHEMA, day, day).collect()
         merged = pl.concat([standing, _frame(entries, day)]).unique(
             ["seq", KNOWN_AT], keep="first", maintain_order=True
         )
         tables.replace(table, merged.sort("seq"), RECEIVED_SCHEMA, day, day, empty=False)
-        inbox.collected(kind, number)
+        for number in numbers:
+            inbox.collected(kind, number)
 
 
 def forget(inbox: Inbox, kind: str, last: date, horizon: timedelta) -> None:
