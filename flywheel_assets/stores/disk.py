@@ -63,6 +63,8 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def make_folder(path: Path, root: Path) -> None:
     """Make a folder below a root, and sync every name on the way to it."""
+    if not root.parent.is_dir():
+        root.parent.mkdir(parents=True, exist_ok=True)
     for folder in reversed([path, *path.parents]):
         if folder == root or root in folder.parents:
             with suppress(FileExistsError):
