@@ -1,0 +1,1 @@
+"""Timing, as ratios taken in one run: these are commands, not tests."""
