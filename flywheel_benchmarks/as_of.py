@@ -1,14 +1,15 @@
 """As-of look-ups beside DuckDB and Feast: ``python -m flywheel_benchmarks.as_of``.
 
 Every label looks up its entity's newest row in every source. Contestants read the same Parquet
-files, each in a process of its own, in turn, so that a noisy minute falls on all of them; the middle
-of the rounds counts. A row counts from its ``event_time`` on, that moment included, however old it
-is; of rows of one moment the one known last is the newest, but no two rows of a source happen at
-once, since DuckDB takes any of those.
+files, each in a process of its own, in turn, so that a noisy minute falls on all of them; the
+middle of the rounds counts. A row counts from its ``event_time`` on, that moment included, however
+old it is. Of rows of one moment the one known last would be the newest; but no two rows of a source
+happen at once, since DuckDB would take any of them.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ from pathlib import Path
 import flywheel_benchmarks.as_of_contestants as contestants
 
 FEAST = "feast[duckdb]>=0.60,<0.70"
-ENTITIES = 100_000
+ROWS_PER_ENTITY = 20
 START, YEAR, HOUR = 1_700_000_000_000_000, 365 * 86_400_000_000, 3_600_000_000  # microseconds
 ENGINE = "engine"
 
@@ -90,10 +91,11 @@ def measure(
     if not (folder / "labels.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
         # In a process of its own: a child's peak is never below what its parent held at the fork.
-        made = f"generate({size}, {asked.seed}, {asked.shuffled}, Path({str(folder)!r}))"
-        made = made.replace(str(size), repr(size))
-        code = f"from flywheel_benchmarks.as_of import *; {made}"
-        subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  our own code
+        made = multiprocessing.get_context("spawn").Process(
+            target=generate, args=(size, asked.seed, folder), kwargs={"shuffled": asked.shuffled}
+        )
+        made.start()
+        made.join()
     found: dict[str, list[Figure]] = {name: [] for name in interpreters}
     # Our loops are compiled once on a machine; that is no part of a look-up.
     _run(interpreters[ENGINE], ENGINE, folder)
@@ -108,22 +110,17 @@ def _run(interpreter: str, contestant: str, folder: Path) -> Figure:
     command = [interpreter, contestants.__file__, contestant, str(folder)]
     ours = {"PYTHONPATH": os.pathsep.join(sys.path)} if interpreter == sys.executable else {}
     begun = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603  our own script
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"FEAST_USAGE": "False"} | ours,
-    )
-    out, errors = process.stdout, process.stderr
-    assert out is not None and errors is not None
-    said, complained = out.read(), errors.read()
-    _, status, used = os.wait4(process.pid, 0)
-    took = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{contestant} failed:\n{complained}")
-    work = json.loads(said.splitlines()[-1])
+    with (folder / f"{contestant}.txt").open("w+") as said:
+        environment = os.environ | {"FEAST_USAGE": "False"} | ours
+        process = subprocess.Popen(command, stdout=said, env=environment)  # noqa: S603
+        # The system's own figures for this one child, and for those it waited for.
+        _, status, used = os.wait4(process.pid, 0)
+        took = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"{contestant} ended with {process.returncode}")
+        work = json.loads(said.read().splitlines()[-1])
     return Figure(
         seconds=took,
         processor=used.ru_utime + used.ru_stime,
@@ -167,7 +164,7 @@ def _compare(folder: Path, names: Sequence[str]) -> None:
     print(f"{', '.join(names)} found the same for {ours.height:,} labels ({nulls:.1%} null)")
 
 
-def generate(size: Size, seed: int, shuffled: bool, folder: Path) -> None:
+def generate(size: Size, seed: int, folder: Path, *, shuffled: bool) -> None:
     """Write ``source_<i>.parquet`` in order of arrival, or in none, and ``labels.parquet``.
 
     A source has ``entity``, ``event_time``, ``known_at`` (an hour later on average), and one or two
@@ -177,6 +174,7 @@ def generate(size: Size, seed: int, shuffled: bool, folder: Path) -> None:
     import polars as pl
 
     chance = np.random.default_rng(seed)
+    entities = max(size.rows // ROWS_PER_ENTITY, 1)
 
     def moments(n: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         step = YEAR // n
@@ -190,7 +188,7 @@ def generate(size: Size, seed: int, shuffled: bool, folder: Path) -> None:
         happened = moments(size.rows)
         known = happened + chance.exponential(HOUR, size.rows).astype(np.int64)
         columns = {
-            "entity": chance.integers(0, ENTITIES, size.rows),
+            "entity": chance.integers(0, entities, size.rows),
             "event_time": happened,
             "known_at": known,
             f"value_{i}": np.round(chance.lognormal(3, 1, size.rows), 2),
@@ -198,12 +196,19 @@ def generate(size: Size, seed: int, shuffled: bool, folder: Path) -> None:
         if i % 2:
             columns[f"value_{i}_count"] = chance.integers(0, 1_000, size.rows)
         table = pl.DataFrame(columns).with_columns(utc("event_time", "known_at"))
-        table = table.sample(fraction=1, shuffle=True, seed=seed) if shuffled else table.sort("known_at")
+        table = (
+            table.sample(fraction=1, shuffle=True, seed=seed)
+            if shuffled
+            else table.sort("known_at")
+        )
         table.write_parquet(folder / f"source_{i}.parquet")
         if i == 0:
             edge = table.sample(size.labels // 100, seed=seed).select("entity", "event_time")
     n = size.labels - edge.height
-    drawn = {"entity": chance.integers(0, ENTITIES, n), "event_time": chance.permutation(moments(n))}
+    drawn = {
+        "entity": chance.integers(0, entities, n),
+        "event_time": chance.permutation(moments(n)),
+    }
     labels = pl.concat([pl.DataFrame(drawn).with_columns(utc("event_time")), edge])
     labels = labels.sample(fraction=1, shuffle=True, seed=seed).with_row_index("label")
     labels.with_columns(pl.col("label").cast(pl.Int64)).write_parquet(folder / "labels.parquet")

@@ -25,22 +25,19 @@ def engine(folder: Path) -> Looked:
     """Look up with our engine, which reads when rows became known as well."""
     import polars as pl
 
-    from flywheel_assets.point_in_time.as_of import as_of
+    from flywheel_assets.point_in_time.as_of import Moments
     from flywheel_assets.point_in_time.conventions import Conventions
 
     happened = Conventions(upper="included", availability=False)
 
     def look_up() -> Any:
-        found = labels = pl.read_parquet(folder / "labels.parquet")
+        labels = pl.read_parquet(folder / "labels.parquet")
+        moments = Moments(labels, by=["entity"], at="event_time", conventions=happened)
+        found = [labels["label"]]
         for file in sources(folder):
             table = pl.read_parquet(file)
-            values = [c for c in table.columns if c.startswith("value")]
-            found = found.hstack(
-                as_of(
-                    table, labels, values, by=["entity"], at="event_time", conventions=happened
-                ).select(values)
-            )
-        return found.drop("entity", "event_time").to_arrow()
+            found += moments.newest(table, [c for c in table.columns if c.startswith("value")])
+        return pl.DataFrame(found).to_arrow()
 
     return look_up
 
@@ -55,12 +52,11 @@ def duckdb(folder: Path) -> Looked:
         for file in sources(folder)
     )
     values = f"COLUMNS('value.*') FROM read_parquet('{folder}/labels.parquet') AS label {joins}"
-    return lambda: duckdb.sql(f"SELECT label.label, {values}").to_arrow_table()
+    return lambda: duckdb.execute(f"SELECT label.label, {values}").to_arrow_table()
 
 
 def feast(folder: Path) -> Looked:
     """Look up with Feast's offline store over DuckDB."""
-    import pandas as pd
     import pyarrow.parquet as pq
     from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast.types import Float64, Int64
@@ -99,7 +95,7 @@ def feast(folder: Path) -> Looked:
     asked = [f"{view.name}:{field.name}" for view in views for field in view.features]
 
     def look_up() -> Any:
-        labels = pd.read_parquet(folder / "labels.parquet")
+        labels = pq.read_table(folder / "labels.parquet").to_pandas()
         return store.get_historical_features(
             entity_df=labels.rename(columns={"event_time": "event_timestamp"}), features=asked
         ).to_arrow()
@@ -132,7 +128,7 @@ def main(contestant: str, folder: Path) -> None:
     values = sorted(c for c in found.column_names if c.startswith("value"))
     sample = found.select(["label", *values]).filter(kept).sort_by("label")
     pq.write_table(sample, folder / f"{contestant}.parquet")
-    print(json.dumps(took | {"rows": found.num_rows}))  # noqa: T201  the parent reads it
+    print(json.dumps(took | {"rows": found.num_rows}))
 
 
 if __name__ == "__main__":

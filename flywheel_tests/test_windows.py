@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import Aggregation
+from flywheel_assets.point_in_time.as_of import Moments
 from flywheel_assets.point_in_time.conventions import Conventions
 from flywheel_assets.point_in_time.windows import windows
 
@@ -289,6 +290,35 @@ def test_windows_are_what_the_definition_says(
         for q in asked
     ]
     compare(events, queries, how, AGGREGATIONS)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    drawn=st.lists(event, max_size=16),
+    asked=st.lists(query, max_size=6),
+    how=conventions,
+    corrected=st.booleans(),
+    shuffled=st.randoms(),
+)
+def test_a_look_up_gives_the_last_row_of_the_window(
+    drawn: list[Row], asked: list[Row], how: Conventions, corrected: Any, shuffled: Any
+) -> None:
+    """Whether or not anything was corrected, which takes another way; with ages and without."""
+    events = observed([e if corrected else {**e, "about": None} for e in drawn])
+    shuffled.shuffle(events)
+    queries = [
+        {"entity": q["entity"], "as_of": T + q["hour"] * HOUR + q["micro"] * MICROSECOND}
+        for q in asked
+    ]
+    spine = pl.DataFrame(queries, schema={"entity": pl.Int64(), "as_of": TIME})
+    moments = Moments(spine, by=["entity"], conventions=how)
+    for age in (None, 3 * DAY):
+        a = aggregation("last", "word", (age, False))
+        held = [window(events, q, a, how) for q in queries]
+        want = [rows[-1]["observation_id"] if rows else None for rows in held]
+        table = pl.DataFrame(events, schema=SCHEMA)
+        [found] = moments.newest(table, ["observation_id"], max_age=age)
+        assert found.to_list() == want
 
 
 @pytest.mark.parametrize("seed", range(4))
