@@ -52,7 +52,12 @@ def duckdb(folder: Path) -> Looked:
         for file in sources(folder)
     )
     values = f"COLUMNS('value.*') FROM read_parquet('{folder}/labels.parquet') AS label {joins}"
-    return lambda: duckdb.execute(f"SELECT label.label, {values}").to_arrow_table()
+
+    def look_up() -> Any:
+        rows: Any = duckdb.sql(f"SELECT label.label, {values}")
+        return rows.to_arrow_table()
+
+    return look_up
 
 
 def feast(folder: Path) -> Looked:
