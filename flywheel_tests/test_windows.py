@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import Aggregation
-from flywheel_assets.point_in_time import Conventions, windows
+from flywheel_assets.point_in_time import Conventions, Moments, windows
 
 T = datetime(2026, 1, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -288,6 +288,36 @@ def test_windows_are_what_the_definition_says(
         for q in asked
     ]
     compare(events, queries, how, AGGREGATIONS)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    drawn=st.lists(event, min_size=8, max_size=24),
+    asked=st.lists(query, min_size=4, max_size=12),
+    how=conventions,
+    corrected=st.booleans(),
+    shuffled=st.randoms(),
+)
+def test_a_look_up_gives_the_last_row_of_the_window(
+    drawn: list[Row], asked: list[Row], how: Conventions, corrected: Any, shuffled: Any
+) -> None:
+    """In a few crowded hours, so that rows tie; corrections, which take another way, or none."""
+    crowded = [{**e, "hour": e["hour"] % 5, "delay": e["delay"] % 4} for e in drawn]
+    events = observed([e if corrected else {**e, "about": None} for e in crowded])
+    shuffled.shuffle(events)
+    queries = [
+        {"entity": q["entity"], "as_of": T + q["hour"] % 12 * HOUR + q["micro"] * MICROSECOND}
+        for q in asked
+    ]
+    spine = pl.DataFrame(queries, schema={"entity": pl.Int64(), "as_of": TIME})
+    moments = Moments(spine, by=["entity"], conventions=how)
+    for age in (None, 2 * HOUR):
+        a = aggregation("last", "word", (age, False))
+        held = [window(events, q, a, how) for q in queries]
+        want = [rows[-1]["observation_id"] if rows else None for rows in held]
+        table = pl.DataFrame(events, schema=SCHEMA)
+        [found] = moments.newest(table, ["observation_id"], max_age=age)
+        assert found.to_list() == want
 
 
 @pytest.mark.parametrize("seed", range(4))

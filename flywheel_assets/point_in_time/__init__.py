@@ -14,9 +14,9 @@ A library of its own: columns in, columns out.
 [12.0]
 """
 
-from flywheel_assets.point_in_time.as_of import as_of
+from flywheel_assets.point_in_time.as_of import Moments, as_of
 from flywheel_assets.point_in_time.conventions import Conventions
 from flywheel_assets.point_in_time.snapshot import snapshot
 from flywheel_assets.point_in_time.windows import windows
 
-__all__ = ["Conventions", "as_of", "snapshot", "windows"]
+__all__ = ["Conventions", "Moments", "as_of", "snapshot", "windows"]

@@ -120,7 +120,7 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     ties : bool
         Whether the order among rows of one moment matters.
     """
-    _check_zones(table, spine, at)
+    check_zones(table, spine, at)
     moments = microseconds(spine, at) - conventions.lag // _MICROSECOND
     codes, spine_codes = codes_of(table, spine, by)
     asked = arrange(spine_codes, moments)
@@ -145,7 +145,14 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     return Prepared(rows=rows, order=order, queries=queries, lower=lower)
 
 
-def _check_zones(table: pl.DataFrame, spine: pl.DataFrame, at: str) -> None:
+def check_zones(table: pl.DataFrame, spine: pl.DataFrame, at: str) -> None:
+    """Refuse times of different zones.
+
+    Raises
+    ------
+    ColumnsError
+        Where the zones of the table's times and of the spine's moments differ.
+    """
     names = [(table, EVENT_TIME), (spine, at)]
     names += [(table, KNOWN_AT)] if KNOWN_AT in table.columns else []
     zones = {
