@@ -37,8 +37,9 @@ def newest(
         The greater is the newer of two rows that happened and became known at the same times;
         where it is equal or not given, the later row is.
     asked, upper, lower, target : ndarray, (n_queries,)
-        The queries in order of `upper`: the entity, from `least` on, below which moment rows are visible, and from
-        which on they are used, for ever where it is empty; and where the query stands in `out`.
+        The queries in order of `upper`: the entity, from `least` on, below which moment rows are
+        visible, from which on they are used (for ever where it is empty), and where the query
+        stands in `out`.
     out : ndarray of int32, (n_queries,)
         Written; -1 where there is no such row.
     tied : ndarray of bool, (n_rows,)
