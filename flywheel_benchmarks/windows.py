@@ -64,9 +64,10 @@ def ours(folder: Path, columns: tuple[str, ...], windows: tuple[timedelta | None
     """Compute the windows."""
     from flywheel_assets.point_in_time.windows import windows as compute
 
-    events = pl.scan_parquet(folder / "events.parquet").select(columns).collect()
+    rows = pl.scan_parquet(folder / "events.parquet")
     if columns is ONE_CLOCK:
-        events = first_versions(folder).select(columns).collect()
+        rows = first_versions(folder)
+    events = rows.select(columns).collect()
     return compute(events, pl.read_parquet(folder / "spine.parquet"), asked(windows), by=["entity"])
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID
 from flywheel_assets.errors import ColumnsError, nearest
+from flywheel_assets.point_in_time.chunks import flat
 from flywheel_assets.point_in_time.compiling import announced
 from flywheel_assets.point_in_time.conventions import DEFAULT, Conventions
 from flywheel_assets.point_in_time.layout import Ints, codes_of
@@ -102,7 +103,7 @@ class Moments:
     ) -> None:
         self._by, self._at, self._conventions = by, at, conventions
         self._spine = spine.select(*by, at)
-        moments = microseconds(spine, at) - conventions.lag // _MICROSECOND
+        moments = flat(microseconds(spine, at)) - conventions.lag // _MICROSECOND
         self._order = np.argsort(moments, kind="stable")
         self._moments = moments[self._order]
         self._keys = spine.select(by)[self._order]
@@ -163,9 +164,12 @@ class Moments:
 
         codes, asked = codes_of(read, self._keys, self._by)
         codes = codes.without(left_out)
+        numbers = flat(codes.numbers)
         meant = self._conventions
-        happened = microseconds(read, EVENT_TIME)
-        known = microseconds(read, KNOWN_AT) if KNOWN_AT in read.columns else happened
+        happened = flat(microseconds(read, EVENT_TIME))
+        known = happened
+        if KNOWN_AT in read.columns:
+            known = flat(microseconds(read, KNOWN_AT))
         visible_from = happened
         if meant.availability and known is not happened:
             visible_from = np.maximum(happened, known - meant.settle // _MICROSECOND)
@@ -175,16 +179,16 @@ class Moments:
         upper = self._moments + (meant.upper == "included")
         order = np.argsort(visible_from, kind="stable")
         found = np.empty(upper.size, np.int32)
-        tied = np.zeros(codes.numbers.size, np.bool_)
+        tied = np.zeros(numbers.size, np.bool_)
 
         def sweep(rank: NDArray[np.uint32]) -> None:
-            rows = (order, visible_from, codes.numbers, codes.least, happened, known, rank)
-            queries = (asked.numbers, upper, lower, self._order)
+            rows = (order, visible_from, numbers, codes.least, happened, known, rank)
+            queries = (flat(asked.numbers), upper, lower, self._order)
             newest(*rows, codes.n_entities, *queries, found, tied)
 
         sweep(np.empty(0, np.uint32))
         if ids is not None and tied.any():
-            rank = np.zeros(codes.numbers.size, np.uint32)
+            rank = np.zeros(numbers.size, np.uint32)
             rank[tied] = ids.filter(pl.Series(tied)).rank("dense").fill_null(0).to_numpy()
             sweep(rank)
         return found

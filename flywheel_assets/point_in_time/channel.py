@@ -31,6 +31,20 @@ class Queries:
 
 
 @dataclass(frozen=True)
+class Begin:
+    """Where a window begins: so long before its upper edge, rounded down to a multiple of a step.
+
+    Parameters
+    ----------
+    back, step : int
+        Microseconds.
+    """
+
+    back: int
+    step: int = 1
+
+
+@dataclass(frozen=True)
 class Rows:
     """Rows sorted by entity and time, with when each is visible.
 
@@ -86,7 +100,8 @@ class Channel:
 
     def some(self, windows: Sequence[int]) -> "Channel":
         """Keep some of the windows, in the same order."""
-        return replace(self, low=self.low[list(windows)])
+        every = len(windows) == self.low.shape[0]
+        return self if every else replace(self, low=self.low[list(windows)])
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -116,13 +131,13 @@ class Channel:
         )
 
 
-def channel(rows: Rows, queries: Queries, lower: list[Ints | None]) -> Channel:
+def channel(rows: Rows, queries: Queries, begins: Sequence[Begin | None]) -> Channel:
     """Find which rows each window covers.
 
     Parameters
     ----------
-    lower : list of ndarray of int64, (n_queries,), or None
-        For each window, longest last, the moment from which on it covers rows; None for all.
+    begins : sequence of Begin or None
+        Where each window begins, the longest last; None for one that covers all.
     """
     from flywheel_assets.point_in_time.kernels import ranges
     from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
@@ -139,7 +154,7 @@ def channel(rows: Rows, queries: Queries, lower: list[Ints | None]) -> Channel:
             visible_to = np.broadcast_to(ranges.FOREVER, rows.event_time.shape)
         frontier = np.empty_like(rows.event_time)
         regular = np.empty(frontier.size, np.bool_)
-        given = (rows.starts, rows.visible_from, visible_to)
+        given: Any = (rows.starts, rows.visible_from, visible_to)
         spread(ranges.frontiers, parts, *given, frontier, regular, change_starts)
         change_starts = np.cumsum(change_starts)
         change_time = np.empty(change_starts[-1], np.int64)
@@ -149,22 +164,14 @@ def channel(rows: Rows, queries: Queries, lower: list[Ints | None]) -> Channel:
             regular = np.empty(0, np.bool_)
     high = np.empty(queries.upper.size, np.int32)
     spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
-    low = np.empty((len(lower), high.size), np.int32)
-    for w, bound in enumerate(lower):
-        if bound is None:
+    low = np.empty((len(begins), high.size), np.int32)
+    for w, begin in enumerate(begins):
+        if begin is None:
             low[w] = np.repeat(rows.starts[:-1], np.diff(queries.starts))
             np.minimum(low[w], high, out=low[w])
         else:
-            spread(
-                ranges.lows,
-                parts,
-                rows.starts,
-                queries.starts,
-                rows.event_time,
-                bound,
-                high,
-                low[w],
-            )
+            given = (rows.starts, queries.starts, rows.event_time, queries.upper)
+            spread(ranges.lows, parts, *given, begin.back, begin.step, high, low[w])
     return Channel(
         rows=rows,
         queries=queries,

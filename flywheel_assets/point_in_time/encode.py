@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flywheel_assets.errors import ColumnsError
+from flywheel_assets.point_in_time.chunks import Chunks, chunks_of
 
 Decode = Callable[[pl.Series], pl.Series]
 
@@ -19,9 +18,9 @@ class Encoded:
 
     Parameters
     ----------
-    numbers : ndarray of int64 or float64, (n_rows,)
+    numbers : chunks of int64 or float64, (n_rows,)
         Arbitrary where the column is null.
-    valid : ndarray of bool, (n_rows,), or None
+    valid : chunks of bool, (n_rows,), or None
         None where nothing is null.
     decode : callable
         From numbers back to values of the column's type.
@@ -29,8 +28,8 @@ class Encoded:
         Whether it can be summed.
     """
 
-    numbers: NDArray[Any]
-    valid: NDArray[np.bool_] | None
+    numbers: Chunks
+    valid: Chunks | None
     decode: Decode
     numeric: bool
 
@@ -43,8 +42,7 @@ def encode(column: pl.Series) -> Encoded:
     ColumnsError
         For nested columns, decimals, and unsigned integers from 2^63 on.
     """
-    column = column.rechunk()
-    valid = None if column.null_count() == 0 else column.is_not_null().to_numpy()
+    valid = None if column.null_count() == 0 else chunks_of(column.is_not_null())
     dtype = column.dtype
     if dtype.is_float():
         numbers = column.cast(pl.Float64)
@@ -83,7 +81,7 @@ def _whole(column: pl.Series) -> pl.Series:
         ) from None
 
 
-def _ranked(column: pl.Series, valid: NDArray[np.bool_] | None) -> Encoded:
+def _ranked(column: pl.Series, valid: Chunks | None) -> Encoded:
     text = column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum) else column
     values = text.drop_nulls().unique().sort()
     ranks = pl.DataFrame({"value": values}).with_row_index("rank")
@@ -98,5 +96,5 @@ def _ranked(column: pl.Series, valid: NDArray[np.bool_] | None) -> Encoded:
     )
 
 
-def _filled(numbers: pl.Series) -> NDArray[Any]:
-    return (numbers.fill_null(0) if numbers.null_count() else numbers).to_numpy()
+def _filled(numbers: pl.Series) -> Chunks:
+    return chunks_of(numbers.fill_null(0) if numbers.null_count() else numbers)

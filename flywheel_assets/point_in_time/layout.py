@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flywheel_assets.errors import ColumnsError
+from flywheel_assets.point_in_time.chunks import Chunks, chunks_of, flat, side_by_side, size
 
 Ints = NDArray[np.int64]
 
@@ -17,30 +18,51 @@ Ints = NDArray[np.int64]
 class Sorted:
     """Rows sorted by entity, then by time.
 
+    Two steps lead there: each row has a slot among those of its entity, in order of arrival, and
+    each place the slot whose row it takes. The second step stays within an entity, and is cheap.
+
     Parameters
     ----------
     starts : ndarray of int64, (n_entities + 1,)
         Where each entity's rows begin.
     slot : ndarray of int32, (n_input_rows,)
-        Where each input row went; -1 where its entity is not asked for.
+        -1 for a row whose entity is not asked for.
+    taken : ndarray of int32, (n_rows,)
+        Which slot's row stands in each place.
     """
 
     starts: Ints
     slot: NDArray[np.int32]
+    taken: NDArray[np.int32]
 
-    @property
-    def n_rows(self) -> int:
-        """How many rows were kept."""
-        return int(self.starts[-1])
-
-    def arrange(self, values: NDArray[Any]) -> NDArray[Any]:
+    def arrange(self, values: Chunks) -> NDArray[Any]:
         """Bring a column, (n_input_rows,), into this order, (n_rows,)."""
-        from flywheel_assets.point_in_time.kernels.order import scatter
+        from flywheel_assets.point_in_time.kernels.order import gather
         from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
 
-        out = np.empty(self.n_rows, values.dtype)
-        spread(scatter, rows_in_parts(values.size), values, self.slot, out)
+        slotted = _scattered(values, self.slot, self.taken.size)
+        out = np.empty_like(slotted)
+        spread(gather, rows_in_parts(out.size), slotted, self.taken, out)
         return out
+
+    def places(self, rows: Ints) -> NDArray[np.int32]:
+        """Say where some input rows stand; -1 for those of no entity."""
+        slots = self.slot[rows]
+        where = np.empty(self.taken.size + 1, np.int32)
+        where[self.taken] = np.arange(self.taken.size, dtype=np.int32)
+        where[-1] = -1
+        return where[slots]
+
+
+def _scattered(values: Chunks, slot: NDArray[np.int32], n_rows: int) -> NDArray[Any]:
+    from flywheel_assets.point_in_time.kernels.order import scatter
+
+    out = np.empty(n_rows, values[0].dtype)
+    side_by_side(
+        values,
+        lambda _, first, some: scatter(0, some.size, some, slot[first : first + some.size], out),
+    )
+    return out
 
 
 @dataclass(frozen=True)
@@ -49,12 +71,12 @@ class Codes:
 
     Parameters
     ----------
-    numbers : ndarray of int, (n_rows,)
+    numbers : chunks of int, (n_rows,)
         An entity's number is this less `least`; where that is not from 0 on and below
         `n_entities`, the row is of none.
     """
 
-    numbers: NDArray[Any]
+    numbers: Chunks
     least: int
     n_entities: int
 
@@ -62,12 +84,12 @@ class Codes:
         """Let some rows be of no entity."""
         if not rows.size:
             return self
-        numbers = self.numbers.astype(np.int64)
+        numbers = flat(self.numbers).astype(np.int64)
         numbers[rows] = self.least - 1
-        return Codes(numbers, self.least, self.n_entities)
+        return Codes([numbers], self.least, self.n_entities)
 
 
-def arrange(codes: Codes, *times: Ints) -> Sorted:
+def arrange(codes: Codes, *times: Chunks) -> Sorted:
     """Sort rows by entity, then by one time or two; equal rows keep their order.
 
     Raises
@@ -76,39 +98,37 @@ def arrange(codes: Codes, *times: Ints) -> Sorted:
         For more rows than 32 bits can count.
     """
     from flywheel_assets.point_in_time.kernels import order
-    from flywheel_assets.point_in_time.kernels.threads import (
-        entities_in_parts,
-        rows_in_parts,
-        spread,
-    )
+    from flywheel_assets.point_in_time.kernels.threads import cores, entities_in_parts, spread
 
-    numbers, least = codes.numbers, codes.least
-    if numbers.size > np.iinfo(np.int32).max:
+    numbers, least, n_rows = codes.numbers, codes.least, size(codes.numbers)
+    if n_rows > np.iinfo(np.int32).max:
         raise ColumnsError(
             expected="fewer than 2^31 rows at once",
-            found=str(numbers.size),
+            found=str(n_rows),
             remedy="part them by entity, and compute one part after another",
         )
-    parts = rows_in_parts(numbers.size)
-    # One row of counts for each part, so that parts are placed side by side.
-    counts = {part: np.zeros(codes.n_entities, np.int32) for part in parts}
-    spread(lambda a, b: order.count(a, b, numbers, least, counts[a, b]), parts)
+    # One row of counts for each core's share, so that shares are placed side by side.
+    counts = np.zeros((cores(), codes.n_entities), np.int32)
+    side_by_side(numbers, lambda k, _, some: order.count(0, some.size, some, least, counts[k]))
     starts = np.zeros(codes.n_entities + 1, np.int64)
-    np.cumsum(sum(counts.values()), out=starts[1:])
+    np.cumsum(counts.sum(axis=0), out=starts[1:])
     at = starts[:-1].astype(np.int32)
-    for part in parts:
-        counts[part], at = at, at + counts[part]
-    slot = np.empty(numbers.size, np.int32)
-    spread(lambda a, b: order.place(a, b, numbers, least, counts[a, b], slot), parts)
-    by_code = Sorted(starts, slot)
-    first = by_code.arrange(times[0])
-    second = first if times[-1] is times[0] else by_code.arrange(times[-1])
-    rows = np.empty(by_code.n_rows, np.int32)
-    spread(order.fix, entities_in_parts(starts), starts, first, second, rows)
-    where = np.empty_like(rows)
-    spread(order.invert, rows_in_parts(rows.size), rows, where)
-    spread(order.follow, parts, slot, where)
-    return by_code
+    for k in range(len(counts)):
+        counts[k], at = at, at + counts[k]
+    slot = np.empty(n_rows, np.int32)
+    side_by_side(
+        numbers,
+        lambda k, first, some: order.place(
+            0, some.size, some, least, counts[k], slot[first : first + some.size]
+        ),
+    )
+    first = _scattered(times[0], slot, int(starts[-1]))
+    second = first
+    if times[-1] is not times[0]:
+        second = _scattered(times[-1], slot, int(starts[-1]))
+    taken = np.empty(first.size, np.int32)
+    spread(order.fix, entities_in_parts(starts), starts, first, second, taken)
+    return Sorted(starts, slot, taken)
 
 
 def codes_of(events: pl.DataFrame, spine: pl.DataFrame, by: Sequence[str]) -> tuple[Codes, Codes]:
@@ -139,8 +159,8 @@ def codes_of(events: pl.DataFrame, spine: pl.DataFrame, by: Sequence[str]) -> tu
         joined = frame.select(by).join(
             keys, on=list(by), how="left", maintain_order="left", nulls_equal=nulls_equal
         )
-        numbers = joined["_code"].cast(pl.Int32).fill_null(-1).to_numpy()
-        return Codes(numbers, 0, keys.height)
+        numbers = joined["_code"].cast(pl.Int32).fill_null(-1)
+        return Codes(chunks_of(numbers), 0, keys.height)
 
     return number(events, nulls_equal=False), number(spine, nulls_equal=True)
 
@@ -155,11 +175,11 @@ def _dense(
     least, most = spine[key].min(), spine[key].max()
     if not isinstance(least, int) or not isinstance(most, int):
         return None
-    size = most - least + 1
-    if size > 4 * spine.height + events.height // 4 or size > np.iinfo(np.int32).max:
+    n_entities = most - least + 1
+    if n_entities > min(4 * spine.height + events.height // 4, np.iinfo(np.int32).max):
         return None
     of_none = events[key].fill_null(least - 1) if events[key].null_count() else events[key]
     return (
-        Codes(of_none.rechunk().to_numpy(), least, size),
-        Codes(spine[key].rechunk().to_numpy(), least, size),
+        Codes(chunks_of(of_none), least, n_entities),
+        Codes(chunks_of(spine[key]), least, n_entities),
     )

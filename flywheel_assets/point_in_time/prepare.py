@@ -16,7 +16,8 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.errors import ColumnsError, nearest
-from flywheel_assets.point_in_time.channel import Queries, Rows
+from flywheel_assets.point_in_time.channel import Begin, Queries, Rows
+from flywheel_assets.point_in_time.chunks import Chunks, chunks_of, flat
 from flywheel_assets.point_in_time.conventions import Conventions
 from flywheel_assets.point_in_time.layout import Codes, Ints, Sorted, arrange, codes_of
 from flywheel_assets.point_in_time.visible import NEVER, replaced
@@ -54,7 +55,7 @@ def needed(
     read += [*links, *([KNOWN_AT] if KNOWN_AT in there else [])]
     if OBSERVATION_ID in there and (links or any(a.function in _BY_PLACE for a in aggregations)):
         read.append(OBSERVATION_ID)
-    return lazy.select(list(dict.fromkeys(read))).collect().rechunk()
+    return lazy.select(list(dict.fromkeys(read))).collect()
 
 
 def _is_empty(events: pl.DataFrame | pl.LazyFrame, column: str) -> bool:
@@ -62,8 +63,8 @@ def _is_empty(events: pl.DataFrame | pl.LazyFrame, column: str) -> bool:
     return isinstance(events, pl.DataFrame) and events[column].null_count() == events.height
 
 
-def microseconds(frame: pl.DataFrame, column: str) -> Ints:
-    """Read a column of times as int64 microseconds.
+def microseconds(frame: pl.DataFrame, column: str) -> Chunks:
+    """Read a column of times as int64 microseconds, (n_rows,).
 
     Raises
     ------
@@ -91,7 +92,7 @@ def microseconds(frame: pl.DataFrame, column: str) -> Ints:
             remedy="filter them out, or say when they happened",
         )
     zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
-    return found.cast(pl.Datetime("us", zone)).to_physical().rechunk().to_numpy()
+    return chunks_of(found.cast(pl.Datetime("us", zone)).to_physical())
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Prepared:
     rows: Rows
     order: Sorted
     queries: Queries
-    lower: Callable[[Span], Ints | None]
+    begins: Callable[[Span], Begin | None]
 
 
 def prepare(  # noqa: PLR0913  two frames, and what their columns mean
@@ -121,28 +122,27 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
         Whether the order among rows of one moment matters.
     """
     check_zones(table, spine, at)
-    moments = microseconds(spine, at) - conventions.lag // _MICROSECOND
+    moments = flat(microseconds(spine, at)) - conventions.lag // _MICROSECOND
     codes, spine_codes = codes_of(table, spine, by)
-    asked = arrange(spine_codes, moments)
-    target = np.empty(moments.size, np.int32)
-    target[asked.slot] = np.arange(moments.size, dtype=np.int32)
-    moments = asked.arrange(moments)
+    asked = arrange(spine_codes, [moments])
+    target = asked.arrange([np.arange(moments.size, dtype=np.int32)])
+    moments = asked.arrange([moments])
     queries = Queries(
         starts=asked.starts,
         upper=moments + (conventions.upper == "included"),
         target=target,
     )
-    excluded = int(conventions.lower == "excluded")
+    # Edges are moved by a microsecond, the finest time there is, to take in or leave out a moment.
+    moved = (conventions.upper == "included") - (conventions.lower == "excluded")
 
-    def lower(span: Span) -> Ints | None:
+    def begins(span: Span) -> Begin | None:
         window, aligned = span
         if window is None:
             return None
-        bound = moments - window // _MICROSECOND + excluded
-        return bound - bound % _DAY if aligned else bound
+        return Begin(window // _MICROSECOND + moved, _DAY if aligned else 1)
 
     order, rows = _rows(table, codes, conventions, ties=ties)
-    return Prepared(rows=rows, order=order, queries=queries, lower=lower)
+    return Prepared(rows=rows, order=order, queries=queries, begins=begins)
 
 
 def check_zones(table: pl.DataFrame, spine: pl.DataFrame, at: str) -> None:
@@ -180,17 +180,18 @@ def _rows(
     lasting, until = replaced(table, availability=conventions.availability)
     order = arrange(codes.without(lasting[until == NEVER]), happened, known)
     event_time = order.arrange(happened)
-    known = event_time if known is happened else order.arrange(known)
+    known_at = event_time if known is happened else order.arrange(known)
     if ties and OBSERVATION_ID in table.columns:
-        _untie(order, event_time, known, table[OBSERVATION_ID])
+        _untie(order, event_time, known_at, table[OBSERVATION_ID])
     visible_from, settle = event_time, conventions.settle // _MICROSECOND
-    if conventions.availability and known is not event_time:
-        visible_from = np.maximum(event_time, known - settle if settle else known, out=known)
+    if conventions.availability and known_at is not event_time:
+        known_at = known_at - settle if settle else known_at
+        visible_from = np.maximum(event_time, known_at, out=known_at)
     visible_to: Ints | None = None
-    slots = order.slot[lasting]
-    if (slots >= 0).any():
+    if lasting.size:
+        places = order.places(lasting)
         visible_to = np.full(event_time.size, np.iinfo(np.int64).max)
-        visible_to[slots[slots >= 0]] = until[slots >= 0] - settle
+        visible_to[places[places >= 0]] = until[places >= 0] - settle
     return order, Rows(
         starts=order.starts,
         event_time=event_time,
@@ -206,14 +207,11 @@ def _untie(order: Sorted, event_time: Ints, known: Ints, ids: pl.Series) -> None
     tied[inner - 1] = False
     if not tied.any():
         return
-    member = np.append(tied, False) | np.append(False, tied)
-    group = np.append(0, np.cumsum(~tied))
-    rows = np.flatnonzero((order.slot >= 0) & member[order.slot])
-    slots = order.slot[rows]
-    sorted_rows = pl.DataFrame({"row": rows, "group": group[slots], "id": ids.gather(rows)}).sort(
-        "group", "id", "row"
-    )["row"]
-    order.slot[sorted_rows.to_numpy()] = np.sort(slots)
+    places = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
+    group = np.append(0, np.cumsum(~tied))[places]
+    rows = order.arrange([np.arange(order.slot.size, dtype=np.int32)])[places]
+    tie = pl.DataFrame({"group": group, "id": ids.gather(rows), "taken": order.taken[places]})
+    order.taken[places] = tie.sort("group", "id", maintain_order=True)["taken"].to_numpy()
 
 
 def spans(aggregations: Sequence[Aggregation]) -> list[Span]:

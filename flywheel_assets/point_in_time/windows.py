@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.point_in_time.channel import channel
+from flywheel_assets.point_in_time.chunks import Chunks, flat
 from flywheel_assets.point_in_time.compiling import announced
 from flywheel_assets.point_in_time.compute import Column, compute
 from flywheel_assets.point_in_time.conventions import DEFAULT, Conventions
@@ -120,28 +119,26 @@ def _groups(
 
 def _mask(
     aggregation: Aggregation, table: pl.DataFrame, encoded: dict[str, Encoded]
-) -> NDArray[np.bool_] | None:
+) -> Chunks | None:
     """Say which rows an aggregation is about; None for all."""
     valid = encoded[aggregation.column].valid if aggregation.column is not None else None
     if aggregation.where is None:
         return valid
     holds = aggregation.where.fill_null(value=False).cast(pl.Boolean)
-    chosen = table.select(holds.alias("_")).to_series().rechunk().to_numpy()
-    if chosen.size != table.height:
-        chosen = np.full(table.height, chosen[0])
-    return chosen if valid is None else chosen & valid
+    chosen = table.with_columns(holds.alias("_"))["_"].rechunk().to_numpy()
+    return [chosen if valid is None else chosen & flat(valid)]
 
 
 def _computed(
     group: list[Aggregation],
-    mask: NDArray[np.bool_] | None,
+    mask: Chunks | None,
     encoded: dict[str, Encoded],
     prepared: Prepared,
 ) -> dict[str, pl.Series]:
     keep = None if mask is None else prepared.order.arrange(mask)
     rows = prepared.rows if keep is None else prepared.rows.where(keep)
     nested = spans(group)
-    ready = channel(rows, prepared.queries, [prepared.lower(s) for s in nested])
+    ready = channel(rows, prepared.queries, [prepared.begins(s) for s in nested])
     columns = {}
     for name in dict.fromkeys(c for a in group for c in a.columns):
         numbers = prepared.order.arrange(encoded[name].numbers)

@@ -38,27 +38,29 @@ def number(first: int, last: int, starts: Any, bits: Any, floats: bool, codes: A
     capacity: Any = 2
     while capacity < 2 * biggest:
         capacity *= 2
-    table = np.empty(capacity, np.int32)
+    # Unsigned, since compiled code looks twice at an index that may be negative.
+    one = np.uint64(1)
+    known = np.empty(capacity, np.int64)
+    taken = np.empty(capacity, np.int32)
     for g in range(first, last):
         begin, end = starts[g], starts[g + 1]
         size: Any = 2
         while size < 2 * (end - begin):
             size *= 2
+        mask = np.uint64(size - 1)
         for k in range(size):
-            table[k] = -1
+            taken[k] = -1
         found = 0
         for i in range(begin, end):
             value = _bits(bits[i], floats)
             mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
-            h: Any = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(size - 1))
-            while table[h] >= 0 and _bits(bits[table[h]], floats) != value:
-                h = np.int64((h + 1) & (size - 1))
-            if table[h] < 0:
-                table[h] = i
-                codes[i] = found
+            h = (mixed ^ (mixed >> np.uint64(32))) & mask
+            while taken[h] >= 0 and known[h] != value:
+                h = (h + one) & mask
+            if taken[h] < 0:
+                known[h], taken[h] = value, found
                 found += 1
-            else:
-                codes[i] = codes[table[h]]
+            codes[i] = taken[h]
 
 
 @njit(cache=True, nogil=True)

@@ -50,18 +50,10 @@ def fix(first: int, last: int, starts: Any, time: Any, known: Any, order: Any) -
 
 
 @njit(cache=True, nogil=True)
-def invert(first: int, last: int, order: Any, where: Any) -> None:
-    """Say where each row went: ``where[order[i]] = i``."""
+def gather(first: int, last: int, values: Any, taken: Any, out: Any) -> None:
+    """Take values from where they stand: ``out[i] = values[taken[i]]``."""
     for i in range(first, last):
-        where[order[i]] = i
-
-
-@njit(cache=True, nogil=True)
-def follow(first: int, last: int, slot: Any, where: Any) -> None:
-    """Send each row on from its slot to where that went."""
-    for i in range(first, last):
-        if slot[i] >= 0:
-            slot[i] = where[slot[i]]
+        out[i] = values[taken[i]]
 
 
 @njit(cache=True)

@@ -56,7 +56,9 @@ def lows(
     starts: Any,
     query_starts: Any,
     event_time: Any,
-    lower: Any,
+    upper: Any,
+    back: int,
+    step: int,
     high: Any,
     low: Any,
 ) -> None:
@@ -66,8 +68,8 @@ def lows(
     ----------
     event_time : ndarray of int64, (n_rows,)
         Sorted within each entity.
-    lower : ndarray of int64, (n_queries,)
-        Sorted within each entity.
+    upper : ndarray of int64, (n_queries,)
+        Sorted within each entity; the window begins `back` before it, at a multiple of `step`.
     low : ndarray of int32, (n_queries,)
         Written; not above `high`.
     """
@@ -75,7 +77,8 @@ def lows(
         at, end = starts[g], starts[g + 1]
         search = end - at > _SPARSE * (query_starts[g + 1] - query_starts[g])
         for q in range(query_starts[g], query_starts[g + 1]):
-            at = _edge(event_time, at, end, lower[q], search)
+            lower = upper[q] - back
+            at = _edge(event_time, at, end, lower - lower % step, search)
             low[q] = min(at, high[q])
 
 
