@@ -82,7 +82,8 @@ def polars_rolling(folder: Path) -> Any:
     found = []
     for period in ("1h", "1d"):
         rolled = both.rolling("event_time", period=period, closed="left", group_by="entity")
-        found.append(rolled.agg(pl.col("row").last(), *functions, value.last().alias("last")))
+        whole = rolled.agg(*functions, value.last().alias("last"))
+        found.append(whole.with_columns(both["row"]))
     return found
 
 
@@ -175,6 +176,35 @@ def check(folder: Path) -> None:
                 _compare(row, i, values)
 
 
+def agree(folder: Path) -> None:
+    """Hold what the other contestants compute against ours, value by value."""
+    mine = ours(folder, ONE_CLOCK, WINDOWS).with_row_index("row")
+    _equal(mine, pl.DataFrame(duckdb_range(folder)).sort("row"), "")
+    for rolled, suffix in zip(polars_rolling(folder), ("_0", "_1"), strict=True):
+        _equal(mine, rolled.drop_nulls("row"), suffix)
+    for i, joined in enumerate(naive_join(folder)):
+        _equal(mine, joined, f"_{i}")
+
+
+def _equal(mine: pl.DataFrame, theirs: pl.DataFrame, suffix: str) -> None:
+    """Compare by row; windows without rows may be missing on the other side."""
+    names = {c: f"{c}{suffix}" for c in theirs.columns if c not in ("row", "entity", "event_time")}
+    both = mine.join(
+        theirs.select(pl.col("row").cast(pl.UInt32), *names).rename(names),
+        on="row",
+        how="inner",
+        suffix="!",
+    )
+    if both.height < min(theirs.height, mine.height) or not both.height:
+        raise SystemExit("rows are missing")
+    for name in names.values():
+        found, other = both[name].cast(pl.Float64), both[f"{name}!"].cast(pl.Float64)
+        near = ((found - other).abs() <= 1e-9 * found.abs()) | (found.is_null() & other.is_null())
+        empty = found.fill_null(0) == other.fill_null(0)
+        if not (near.fill_null(value=False) | empty).all():
+            raise SystemExit(f"{name} differs: {both.filter(~near.fill_null(value=False))[:3]}")
+
+
 def _compare(row: dict[str, Any], i: int, values: pl.Series) -> None:
     import math
 
@@ -205,6 +235,7 @@ def main() -> None:
     folder = work.write(options.folder) if options.contestant else options.folder
     if options.contestant == "check":
         check(folder)
+        agree(Workload(50_000, 2_000, 500).write(options.folder))
     elif options.contestant:
         if options.contestant in ("one clock", "two clocks", "sixth window"):
             warm(folder)
