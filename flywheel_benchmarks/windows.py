@@ -108,7 +108,7 @@ def duckdb_range(folder: Path) -> Any:
         SELECT * FROM (SELECT row, {", ".join(names)} FROM both_ WINDOW {", ".join(spans)})
         WHERE row IS NOT NULL
     """  # noqa: S608  names of our own
-    return duckdb.connect().sql(query).arrow()
+    return duckdb.connect().sql(query).to_arrow_table()
 
 
 def naive_join(folder: Path) -> Any:
@@ -179,7 +179,7 @@ def check(folder: Path) -> None:
 def agree(folder: Path) -> None:
     """Hold what the other contestants compute against ours, value by value."""
     mine = ours(folder, ONE_CLOCK, WINDOWS).with_row_index("row")
-    _equal(mine, pl.DataFrame(duckdb_range(folder)).sort("row"), "")
+    _equal(mine, pl.DataFrame(pl.from_arrow(duckdb_range(folder))).sort("row"), "")
     for rolled, suffix in zip(polars_rolling(folder), ("_0", "_1"), strict=True):
         _equal(mine, rolled.drop_nulls("row"), suffix)
     for i, joined in enumerate(naive_join(folder)):

@@ -113,6 +113,8 @@ def test_integers_are_exact() -> None:
     assert found.row(0)[2:] == (2 * big + 1, big)
     with pytest.raises(ColumnsError, match="Float64"):
         windows(timeline([2**62, 2**62]), at(2), [ask("sum")], by=["entity"])
+    apart = timeline([2**63 - 1, 3]).with_columns(entity=pl.Series([1, 2]))
+    assert windows(apart, at(2), [ask("sum")], by=["entity"])["sum"].to_list() == [2**63 - 1]
 
 
 @pytest.mark.parametrize(
@@ -235,13 +237,75 @@ def test_what_does_not_fit_is_refused(change: Any, aggregation: Aggregation, say
         windows(events, at(2), [aggregation], by=["entity"])
 
 
-def test_corrections_in_a_circle_are_refused() -> None:
-    """No version of them is the first."""
-    events = timeline([1, 2], observation_id=["a", "b"], corrects=["b", "a"]).with_columns(
-        known_at=pl.col("event_time")
+def test_corrections_in_a_circle_replace_nothing() -> None:
+    """They stand for themselves, and nothing else is touched; a long chain is no circle."""
+    events = timeline([1, 2, 4], observation_id=["a", "b", "c"], corrects=["b", "a", None])
+    known = events.with_columns(known_at=pl.col("event_time"))
+    assert windows(known, at(3), [ask("sum")], by=["entity"])["sum"].to_list() == [7]
+    n = 3_000
+    ids = pl.Series([f"{i:05}" for i in range(n)])
+    chain = timeline(range(n), observation_id=ids, corrects=ids.shift(1))
+    found = windows(chain, at(10, n), [ask("sum"), ask("count")], by=["entity"])
+    assert found.select("sum", "count").rows() == [(9, 1), (n - 1, 1)]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_corrections_hold_whatever_unit_times_are_in(unit: Any) -> None:
+    """A correction counts from when it became known; without that, from when it happened."""
+    days = pl.Series([T + 5 * DAY, T + 8 * DAY]).dt.cast_time_unit(unit)
+    events = pl.DataFrame(
+        {
+            "event_time": days,
+            "value": [2, 30],
+            "observation_id": ["a", "b"],
+            "corrects": [None, "a"],
+            "entity": [1, 1],
+        }
     )
-    with pytest.raises(ColumnsError, match="circle"):
-        windows(events, at(2), [ask("sum")], by=["entity"])
+    spine = pl.DataFrame({"as_of": [T + 7 * DAY, T + 9 * DAY], "entity": [1, 1]})
+    for given in (events, events.with_columns(known_at=pl.col("event_time"))):
+        found = windows(given, spine, [ask("sum")], by=["entity"])
+        assert found["sum"].to_list() == [2, 30]
+        assert as_of(given, spine, ["value"], by=["entity"])["value"].to_list() == [2, 30]
+
+
+def test_a_retry_that_was_collected_again_breaks_no_chain() -> None:
+    """The same id twice is one link."""
+    ids, corrects = ["a", "b", "b", "x"], [None, "a", "a", "b"]
+    events = timeline([1, 2, 2, 32], observation_id=ids, corrects=corrects)
+    assert windows(events, at(9), [ask("sum")], by=["entity"])["sum"].to_list() == [32]
+
+
+def test_rows_without_a_secondary_key_are_left_out() -> None:
+    """They belong to no group."""
+    events = timeline([2, 3, 4], word=["b", None, "a"])
+    found = windows(events, at(3), [ask("sum", by="word")], by=["entity"])["sum"].to_list()
+    assert found == [[{"word": "a", "value": 4}, {"word": "b", "value": 2}]]
+
+
+def test_an_enum_keeps_its_own_order() -> None:
+    """Its greatest is the last declared, not the last in the alphabet."""
+    level = pl.Series(["low", "high", "mid"], dtype=pl.Enum(["low", "mid", "high"]))
+    row = windows(timeline(level), at(3), [ask("min"), ask("max"), ask("last")], by=["entity"])
+    assert row.row(0)[2:] == ("low", "high", "mid")
+
+
+def test_names_do_not_collide() -> None:
+    """A ratio beside what its hidden sum would be called; names of the spine are refused."""
+    events = timeline([4.0, 5.0], other=[1.0, 3.0])
+    count = Aggregation(name="s_over", function="count")
+    ratio = Aggregation(name="s", function="ratio", column="value", over="other")
+    assert windows(events, at(2), [ratio, count], by=["entity"]).row(0)[2:] == (2.25, 2)
+    for name in ("entity", "as_of"):
+        taken = Aggregation(name=name, function="count")
+        with pytest.raises(ColumnsError, match="names of their own"):
+            windows(events, at(2), [taken], by=["entity"])
+    with pytest.raises(ColumnsError, match="names of their own"):
+        windows(events, at(2), [count, count], by=["entity"])
+    with pytest.raises(ColumnsError, match="key columns"):
+        windows(events, at(2).drop("entity"), [count], by=["entity"])
+    with pytest.raises(ColumnsError, match="key columns"):
+        windows(events, at(2), [count], by=[])
 
 
 @pytest.mark.parametrize(
@@ -254,6 +318,7 @@ def test_corrections_in_a_circle_are_refused() -> None:
         ({"function": "ratio"}, "say over"),
         ({"function": "sum", "column": None}, "say column"),
         ({"function": "sum", "window": timedelta(0)}, "above zero"),
+        ({"function": "ratio", "over": "value", "by": "word"}, "without by"),
     ],
 )
 def test_an_aggregation_that_cannot_mean_anything_is_refused(options: Any, says: str) -> None:

@@ -57,7 +57,10 @@ class Access:
             401 without a valid key, 403 for one without the right, 421 for a name that is not this
             machine's where no key is needed (a web page that had its own name point here).
         """
-        self._needed = self._needed or self._keys.exist()
+        try:
+            self._needed = self._needed or self._keys.exist()
+        except ApiKeyError:
+            raise _unreadable() from None
         if not self._needed:
             if not _is_local(headers.get(b"host", b"")):
                 raise ProblemError(421, "expected the name of this machine, 127.0.0.1 or localhost")
@@ -67,9 +70,7 @@ class Access:
         try:
             key = self._keys.find(secret.strip()) if scheme.lower() == "bearer" else None
         except ApiKeyError:
-            raise ProblemError(
-                503, "the file of API keys cannot be read: nobody is let in"
-            ) from None
+            raise _unreadable() from None
         if key is None:
             raise ProblemError(401, "expected 'Authorization: Bearer KEY' with a key that is valid")
         if right is not None and right not in key.rights:
@@ -100,3 +101,7 @@ def _is_local(host: bytes) -> bool:
     name = host.decode("latin-1").lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     return name in LOOPBACK
+
+
+def _unreadable() -> ProblemError:
+    return ProblemError(503, "the file of API keys cannot be read: nobody is let in")

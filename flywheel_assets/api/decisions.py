@@ -204,6 +204,8 @@ def _moment(request: Request) -> datetime | None:
 
 
 def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise _unfit([Fault("as_of", "expected a time with a time zone")])
     try:
         return moment.astimezone(UTC)
     except OverflowError:

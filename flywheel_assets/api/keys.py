@@ -91,7 +91,7 @@ class KeyStore:
             return msgspec.json.decode(self._path.read_bytes(), type=list[Key])
         except FileNotFoundError:
             return []
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ApiKeyError(
                 expected=f"API keys in {self._path}",
                 found=str(error),

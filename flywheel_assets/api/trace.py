@@ -66,10 +66,13 @@ def trace(home: Home, flywheels: Iterable[Flywheel], identifier: str) -> list[St
             {DECISION_ID: identifier},
         ):
             return list(chain.of_decision(flywheel, row))
+    found: list[Step] = []
     for observation in things.observations:
         key, schema = f"collect/{observation.name}", observation_schema(observation)
         for row in _rows(tables, key, schema, {OBSERVATION_ID: identifier}):
-            return list(chain.of_observation(observation, row))
+            found += chain.of_observation(observation, row)
+    if found:
+        return found
     raise HomeError(
         expected="the id of an observation that was collected, or of a decision",
         found=identifier,

@@ -90,7 +90,7 @@ class Aggregation:
         For ratio: the column whose sum divides that of `column`.
     by : str, optional
         A secondary key: the result is a list of one struct ``{by, value}`` for each of its values
-        in the window, in their order.
+        in the window, in their order; rows without one are left out. Not for ratio.
     aligned : bool
         Whether the window begins at the midnight (UTC) before ``t - window``, as Chronon's windows
         with a hop of a day do.
@@ -134,6 +134,7 @@ class Aggregation:
         self._check("n", needed=self.function in LISTS)
         self._check("q", needed=self.function == "quantile")
         self._check("over", needed=self.function == "ratio")
+        self._check("by", needed=False, allowed=self.function != "ratio")
         if (self.n is not None and self.n < 1) or not 0 <= (self.q or 0) <= 1:
             raise DeclarationError(
                 expected=f"{what} with n of 1 or more, and q from 0 to 1",

@@ -11,6 +11,7 @@ from flywheel_assets.declare.learn import Model, Outcome
 from flywheel_assets.declare.organize import Dimension, Fact
 from flywheel_assets.declare.rules import (
     AS_OF,
+    DECISION_FIELDS,
     check_columns,
     check_name,
     check_owners,
@@ -70,6 +71,7 @@ class Flywheel:
                 remedy="rename the flywheel",
             )
         names = list(self.features.descriptions)
+        check_unique([*names, *DECISION_FIELDS], f"the training set of {what}")
         check_columns(self.model.features, names, f"model {self.model.name!r} of {what}")
         self.decisions.check_columns([*self.entity.keys, AS_OF, *names])
         check_columns(self.entity.keys, self.training_set.fact.schema, f"the outcome of {what}")

@@ -26,6 +26,12 @@ RESERVED = frozenset(
 )
 """Column names that the flywheel itself writes."""
 
+DECISION_FIELDS = (
+    *("decision_id", "flywheel", "entity_id", "decided_at", "action", "score", "rank"),
+    *("propensity", "explored", "model_version", "outcome", "reward", "weight"),
+)
+"""What a training row says beside its features, and no feature may be called."""
+
 FILE, LINE, PROBLEM, RAW, FILE_DAY = "_file", "_line", "_problem", "_raw", "_file_day"
 """Where a raw record stood, what is structurally wrong with it, its text, the day of its file."""
 

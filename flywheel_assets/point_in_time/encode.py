@@ -50,7 +50,14 @@ def encode(column: pl.Series) -> Encoded:
         numbers = _whole(column)
     elif dtype.is_temporal():
         numbers = column.to_physical().cast(pl.Int64)
-    elif dtype in (pl.String, pl.Binary, pl.Categorical, pl.Enum):
+    elif isinstance(dtype, pl.Enum):
+        return Encoded(
+            numbers=_filled(column.to_physical().cast(pl.Int64)),
+            valid=valid,
+            decode=lambda found: _looked_up(dtype.categories, found, dtype),
+            numeric=False,
+        )
+    elif dtype in (pl.String, pl.Binary, pl.Categorical):
         return _ranked(column, valid)
     else:
         raise ColumnsError(
@@ -82,7 +89,7 @@ def _whole(column: pl.Series) -> pl.Series:
 
 
 def _ranked(column: pl.Series, valid: Chunks | None) -> Encoded:
-    text = column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum) else column
+    text = column.cast(pl.String) if column.dtype == pl.Categorical else column
     values = text.drop_nulls().unique().sort()
     ranks = pl.DataFrame({"value": values}).with_row_index("rank")
     numbers = pl.DataFrame({"value": text}).join(
@@ -91,9 +98,13 @@ def _ranked(column: pl.Series, valid: Chunks | None) -> Encoded:
     return Encoded(
         numbers=_filled(numbers.cast(pl.Int64)),
         valid=valid,
-        decode=lambda found: values.gather(found).cast(column.dtype).alias(found.name),
+        decode=lambda found: _looked_up(values, found, column.dtype),
         numeric=False,
     )
+
+
+def _looked_up(values: pl.Series, found: pl.Series, dtype: pl.DataType) -> pl.Series:
+    return values.gather(found).cast(dtype).alias(found.name)
 
 
 def _filled(numbers: pl.Series) -> Chunks:

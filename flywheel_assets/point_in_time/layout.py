@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel_assets.errors import ColumnsError
+from flywheel_assets.errors import ColumnsError, nearest
 from flywheel_assets.point_in_time.chunks import Chunks, chunks_of, flat, side_by_side, size
 
 Ints = NDArray[np.int64]
@@ -143,7 +143,13 @@ def codes_of(events: pl.DataFrame, spine: pl.DataFrame, by: Sequence[str]) -> tu
     ColumnsError
         For keys whose types differ.
     """
-    for key in by:
+    for key in by or [""]:
+        if key not in spine.columns:
+            raise ColumnsError(
+                expected="a spine with the key columns, one or more",
+                found=", ".join(spine.columns),
+                remedy=nearest(key, spine.columns),
+            )
         if events.schema[key] != spine.schema[key]:
             raise ColumnsError(
                 expected=f"key {key!r} of the same type in events and spine",
@@ -153,13 +159,16 @@ def codes_of(events: pl.DataFrame, spine: pl.DataFrame, by: Sequence[str]) -> tu
     dense = _dense(events, spine, by)
     if dense is not None:
         return dense
-    keys = spine.select(by).unique(maintain_order=True).with_row_index("_code")
+    code = "code"
+    while code in by:
+        code += "_"
+    keys = spine.select(by).unique(maintain_order=True).with_row_index(code)
 
     def number(frame: pl.DataFrame, *, nulls_equal: bool) -> Codes:
         joined = frame.select(by).join(
             keys, on=list(by), how="left", maintain_order="left", nulls_equal=nulls_equal
         )
-        numbers = joined["_code"].cast(pl.Int32).fill_null(-1)
+        numbers = joined[code].cast(pl.Int32).fill_null(-1)
         return Codes(chunks_of(numbers), 0, keys.height)
 
     return number(events, nulls_equal=False), number(spine, nulls_equal=True)

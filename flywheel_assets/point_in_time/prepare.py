@@ -24,6 +24,7 @@ from flywheel_assets.point_in_time.visible import NEVER, replaced
 
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1) // _MICROSECOND
+_EVER = 2**62
 _BY_PLACE = frozenset({"first", "last", "first_n", "last_n"})
 
 Span = tuple[timedelta | None, bool]
@@ -139,7 +140,8 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
         window, aligned = span
         if window is None:
             return None
-        return Begin(window // _MICROSECOND + moved, _DAY if aligned else 1)
+        back = min(window // _MICROSECOND, _EVER)
+        return Begin(back + moved, _DAY if aligned else 1)
 
     order, rows = _rows(table, codes, conventions, ties=ties)
     return Prepared(rows=rows, order=order, queries=queries, begins=begins)

@@ -48,7 +48,7 @@ def snapshot(
     [(datetime.datetime(2026, 1, 9, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), 8, 1)]
     """
     spans = [a.window for a in aggregations]
-    longest = None if None in spans else max(s for s in spans if s is not None)
+    longest = None if None in spans else max((s for s in spans if s), default=None)
     aligned = any(a.aligned for a in aggregations if a.window == longest)
     name = "seen"
     while any(a.name == name for a in aggregations):

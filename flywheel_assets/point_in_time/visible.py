@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flywheel_assets.declare.rules import CORRECTS, KNOWN_AT, OBSERVATION_ID, RETRACTS
+from flywheel_assets.declare.rules import CORRECTS, EVENT_TIME, KNOWN_AT, OBSERVATION_ID, RETRACTS
 from flywheel_assets.errors import ColumnsError
 
 NEVER = np.iinfo(np.int64).min
-_LONGEST_CHAIN = 1_000
+_ROUNDS = 40
 
 
 def references(events: pl.DataFrame) -> pl.DataFrame | None:
@@ -18,19 +18,20 @@ def references(events: pl.DataFrame) -> pl.DataFrame | None:
     ----------
     events : DataFrame
         With ``corrects`` or ``retracts``: the ``observation_id`` of the row that is replaced or
-        withdrawn, or of an earlier correction of it. Of several, the one known last holds.
+        withdrawn, or of an earlier correction of it. Of several, the one known last holds. Rows
+        that refer to one another in a circle replace nothing, and stand for themselves.
 
     Returns
     -------
     DataFrame
         ``row`` (the position in `events`), ``root`` (the observation that it is about in the end),
-        ``withdraws`` and ``until`` (when the next one about it became known, null for the last),
-        in the order in which they became known.
+        ``withdraws``, ``known`` (microseconds) and ``until`` (when the next one about it became
+        known, null for the last), in the order in which they became known.
 
     Raises
     ------
     ColumnsError
-        For references that go round in a circle, and where there is no observation_id.
+        Where there is no observation_id.
     """
     named = [c for c in (CORRECTS, RETRACTS) if c in events.columns]
     if not named or all(events[c].null_count() == events.height for c in named):
@@ -47,27 +48,39 @@ def references(events: pl.DataFrame) -> pl.DataFrame | None:
     ).to_series()
     found = events[rows].select(
         rows.alias("row"),
-        pl.col(OBSERVATION_ID, KNOWN_AT),
+        OBSERVATION_ID,
+        _microseconds(events).alias("known"),
         pl.coalesce(named).alias("root"),
         withdraws=pl.col(RETRACTS).is_not_null() if RETRACTS in named else pl.lit(value=False),
     )
-    before = found.select(pl.col(OBSERVATION_ID).alias("root"), pl.col("root").alias("_further"))
-    for _ in range(_LONGEST_CHAIN):
-        followed = found.join(before, on="root", how="left", maintain_order="left")
+    # Each round follows chains twice as far; what has no end then goes in a circle.
+    for _ in range(_ROUNDS):
+        followed = _followed(found)
         if followed["_further"].null_count() == followed.height:
             break
-        found = followed.with_columns(pl.coalesce("_further", "root").alias("root")).drop(
-            "_further"
-        )
+        root = pl.coalesce("_further", "root").alias("root")
+        found = followed.with_columns(root).drop("_further")
     else:
-        raise ColumnsError(
-            expected="corrections that end at an observation",
-            found=f"a circle, or a chain of over {_LONGEST_CHAIN}",
-            remedy="look at the rows whose corrects and retracts name one another",
-        )
-    return found.sort(KNOWN_AT, OBSERVATION_ID).with_columns(
-        until=pl.col(KNOWN_AT).shift(-1).over("root")
+        endless = pl.col("_further").is_not_null()
+        root = pl.when(endless).then(OBSERVATION_ID).otherwise("root").alias("root")
+        found = _followed(found).with_columns(root).drop("_further")
+    return found.sort("known", OBSERVATION_ID).with_columns(
+        until=pl.col("known").shift(-1).over("root")
     )
+
+
+def _followed(found: pl.DataFrame) -> pl.DataFrame:
+    """Look up what each row's root refers to in turn."""
+    further = found.select(pl.col(OBSERVATION_ID).alias("root"), pl.col("root").alias("_further"))
+    further = further.unique("root", keep="last", maintain_order=True)
+    return found.join(further, on="root", how="left", maintain_order="left")
+
+
+def _microseconds(events: pl.DataFrame) -> pl.Expr:
+    """Give the time at which rows became known; when they happened, where nothing says so."""
+    name = KNOWN_AT if KNOWN_AT in events.columns else EVENT_TIME
+    zone = getattr(events.schema[name], "time_zone", None)
+    return pl.col(name).cast(pl.Datetime("us", zone)).to_physical()
 
 
 def replaced(
@@ -92,7 +105,7 @@ def replaced(
     if found is None:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     firsts = found.unique("root", keep="first", maintain_order=True).select(
-        pl.col("root").alias(OBSERVATION_ID), pl.col(KNOWN_AT).alias("until")
+        pl.col("root").alias(OBSERVATION_ID), pl.col("known").alias("until")
     )
     roots = (
         events.lazy()
@@ -105,7 +118,7 @@ def replaced(
     ends = pl.concat([roots, found.select("row", "until", "withdraws")]).filter(
         pl.col("until").is_not_null() | pl.col("withdraws")
     )
-    until = ends["until"].to_physical().fill_null(NEVER).to_numpy()
+    until = ends["until"].fill_null(NEVER).to_numpy()
     if not availability:
         until = np.full_like(until, NEVER)
     return ends["row"].to_numpy(), np.where(ends["withdraws"].to_numpy(), NEVER, until)

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from flywheel_assets.declare.features import Aggregation
+from flywheel_assets.errors import ColumnsError
 from flywheel_assets.point_in_time.channel import channel
 from flywheel_assets.point_in_time.chunks import Chunks, flat
 from flywheel_assets.point_in_time.compiling import announced
@@ -56,7 +58,8 @@ def windows(  # noqa: PLR0913  two frames, what to compute, and how the two fit 
     Raises
     ------
     ColumnsError
-        For columns that are missing, of the wrong type, or null where a time is needed.
+        For columns that are missing, of the wrong type, or null where a time is needed, and for an
+        aggregation named as another is or as a column of the spine.
 
     Examples
     --------
@@ -70,8 +73,11 @@ def windows(  # noqa: PLR0913  two frames, what to compute, and how the two fit 
     >>> windows(events, spine, [week], by=["customer"])["spent_7d"].to_list()
     [3, 0]
     """
+    _check_names(aggregations, spine)
     table = needed(events, aggregations, by)
-    simple = [part for a in aggregations for part in _parts(a)]
+    names = [a.name for a in aggregations]
+    below = {a.name: _unused(f"{a.name}_over", names) for a in aggregations}
+    simple = [part for a in aggregations for part in _parts(a, below[a.name])]
     found: dict[str, pl.Series] = {}
     with announced():
         prepared = prepare(
@@ -85,23 +91,40 @@ def windows(  # noqa: PLR0913  two frames, what to compute, and how the two fit 
         encoded = {c: encode(table[c]) for c in dict.fromkeys(c for a in simple for c in a.columns)}
         for group in _groups(simple, encoded):
             found |= _computed(group, _mask(group[0], table, encoded), encoded, prepared)
-    return spine.with_columns(_result(a, found) for a in aggregations)
+    return spine.with_columns(_result(a, found, below[a.name]) for a in aggregations)
 
 
-def _parts(aggregation: Aggregation) -> Iterable[Aggregation]:
+def _check_names(aggregations: Sequence[Aggregation], spine: pl.DataFrame) -> None:
+    taken = set(spine.columns)
+    for a in aggregations:
+        if a.name in taken:
+            raise ColumnsError(
+                expected="aggregations with names of their own",
+                found=f"{a.name!r} twice, or in the spine",
+                remedy="rename one of them",
+            )
+        taken.add(a.name)
+
+
+def _unused(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _parts(aggregation: Aggregation, below: str) -> Iterable[Aggregation]:
     """Take a ratio apart into its two sums."""
     if aggregation.function != "ratio":
         return [aggregation]
     above = replace(aggregation, function="sum", over=None)
-    below = replace(above, name=f"{aggregation.name}_over", column=aggregation.over)
-    return [above, below]
+    return [above, replace(above, name=below, column=aggregation.over)]
 
 
-def _result(aggregation: Aggregation, found: dict[str, pl.Series]) -> pl.Series:
+def _result(aggregation: Aggregation, found: dict[str, pl.Series], below: str) -> pl.Series:
     if aggregation.function != "ratio":
         return found[aggregation.name]
-    below = found[f"{aggregation.name}_over"]
-    return (found[aggregation.name] / below.replace(0, None)).alias(aggregation.name)
+    ratio = found[aggregation.name] / found[below].replace(0, None)
+    return ratio.alias(aggregation.name)
 
 
 def _groups(
@@ -111,7 +134,7 @@ def _groups(
     groups: dict[object, list[Aggregation]] = {}
     for a in aggregations:
         where = None if a.where is None else a.where.meta.serialize()
-        nulls = a.column if a.column is not None and encoded[a.column].valid is not None else None
+        nulls = tuple(c for c in a.columns if encoded[c].valid is not None)
         aligned = a.aligned and a.window is not None
         groups.setdefault((where, nulls, aligned), []).append(a)
     return groups.values()
@@ -121,12 +144,11 @@ def _mask(
     aggregation: Aggregation, table: pl.DataFrame, encoded: dict[str, Encoded]
 ) -> Chunks | None:
     """Say which rows an aggregation is about; None for all."""
-    valid = encoded[aggregation.column].valid if aggregation.column is not None else None
-    if aggregation.where is None:
-        return valid
-    holds = aggregation.where.fill_null(value=False).cast(pl.Boolean)
-    chosen = table.with_columns(holds.alias("_"))["_"].rechunk().to_numpy()
-    return [chosen if valid is None else chosen & flat(valid)]
+    masks = [flat(valid) for c in aggregation.columns if (valid := encoded[c].valid) is not None]
+    if aggregation.where is not None:
+        holds = aggregation.where.fill_null(value=False).cast(pl.Boolean)
+        masks.append(table.with_columns(holds.alias("_"))["_"].rechunk().to_numpy())
+    return [np.logical_and.reduce(masks)] if masks else None
 
 
 def _computed(

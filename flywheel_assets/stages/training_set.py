@@ -70,19 +70,19 @@ def training_set(
     )
     followed, worth = _outcome(outcome)
     reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
-    found = windows(
+    came = windows(
         facts.with_columns(reward.alias(_WORTH)),
-        mine.with_columns((pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)),
+        mine.select(*keys, (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)),
         [followed, worth],
         by=keys,
         at=_CLOSES,
         conventions=Conventions(settle=outcome.settle),
     )
-    positive = pl.col(followed.name) > 0
-    return found.with_columns(
+    positive = came[followed.name] > 0
+    return mine.with_columns(
         ((pl.col(DECIDED_AT) - DAY).dt.date() + outcome.matures_after).alias(PARTITION),
         positive.cast(pl.Int8).alias(LABEL),
-        (positive.cast(pl.Float64) if outcome.reward is None else pl.col(worth.name)).alias(REWARD),
+        (positive.cast(pl.Float64) if outcome.reward is None else came[worth.name]).alias(REWARD),
         (1 / pl.col("propensity")).alias(WEIGHT),
     ).select(*training_schema(flywheel))
 
