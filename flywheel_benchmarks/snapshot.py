@@ -37,7 +37,7 @@ def table(history: int) -> str:
 
 def write(folder: Path, work: Workload) -> None:
     """Write a table for each length of history; they end on the same day."""
-    events = pl.read_parquet(work.write(folder) / "events.parquet")
+    events = pl.read_parquet(folder / "events.parquet")
     last = FIRST + (work.days - 1) * DAY
     events = events.with_columns(pl.col("known_at").dt.date().alias(PARTITION))
     for history in set(HISTORY.values()):
@@ -78,15 +78,16 @@ def main() -> None:
     parser.add_argument("--contestant", choices=[*HISTORY, "check"])
     options = parser.parse_args()
     work = Workload(int(options.events), 1_000, int(options.entities))
+    folder = work.write(options.folder) if options.contestant else options.folder
     if options.contestant == "check":
-        write(options.folder, work)
-        whole = take(options.folder, "all of 365 days", work)
+        write(folder, work)
+        whole = take(folder, "all of 365 days", work)
         for name in HISTORY:
-            if not take(options.folder, name, work).equals(whole):
+            if not take(folder, name, work).equals(whole):
                 raise SystemExit(f"the snapshot from {name} differs from that of the whole history")
     elif options.contestant:
-        take(options.folder, "30 days", work)  # loads the compiled loops
-        print(timed(lambda: take(options.folder, options.contestant, work)))
+        take(folder, "30 days", work)  # loads the compiled loops
+        print(timed(lambda: take(folder, options.contestant, work)))
     else:
         given = ["--events", str(options.events), "--entities", str(options.entities)]
         given += ["--folder", str(options.folder), "--contestant"]
