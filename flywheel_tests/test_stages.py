@@ -277,6 +277,19 @@ def test_the_edges_of_the_outcome() -> None:
         assert found["outcome"].to_list() == [label], (event, known)
 
 
+@pytest.mark.parametrize(("answers", "label"), [(None, 1), ("d", 1), ("another", 0)])
+def test_what_names_its_decision_is_that_decisions_alone(answers: str | None, label: int) -> None:
+    """Attribution is by id where there is one, by entity and horizon where there is none."""
+    decided = datetime(2026, 1, 6, tzinfo=UTC)
+    rows = lines(("1", 8, 3, 7, "UK")).with_columns(
+        pl.lit(answers, dtype=pl.String).alias("decision_id")
+    )
+    fact = repurchase.outcome.fact
+    made = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
+    found = training_set(decision(decided), snapshot_of(decided), made, repurchase)
+    assert found["outcome"].to_list() == [label]
+
+
 def decision(decided: datetime) -> pl.DataFrame:
     """Make one logged decision about customer 7."""
     return pl.DataFrame(

@@ -156,6 +156,8 @@ class _Chain:
         decided = pl.col(DECIDED_AT)
         followed = (decided <= happened) & (decided > happened - outcome.horizon)
         followed &= decided > fact[KNOWN_AT] - outcome.matures_after
+        if fact[DECISION_ID] is not None:
+            followed &= pl.col(DECISION_ID) == fact[DECISION_ID]
         yield from self._of_training(flywheel, fact, followed, "had it as an outcome")
 
     def _of_training(

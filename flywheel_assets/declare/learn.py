@@ -30,7 +30,8 @@ class Outcome:
 
     The outcome of a decision at t is positive when a row of ``fact`` for the same entity, for which
     ``where`` holds, happened in ``[t, t + horizon)`` and was known by ``t + horizon + settle``.
-    Until then it is censored, which is not the same as negative.
+    Until then it is censored, which is not the same as negative. A row that names the decision it
+    answers counts to that decision alone.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Training set: matured decisions with the features they saw and what came of them."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,7 +9,7 @@ import polars as pl
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Outcome
-from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, decision_schema, entity_id
@@ -68,29 +69,47 @@ def training_set(
         how="left",
         maintain_order="left",
     )
-    followed, worth = _outcome(outcome)
-    reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
-    came = windows(
-        facts.with_columns(reward.alias(_WORTH)),
-        mine.select(*keys, (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)),
-        [followed, worth],
-        by=keys,
-        at=_CLOSES,
-        conventions=Conventions(settle=outcome.settle),
-    )
-    positive = came[followed.name] > 0
+    followed, worth = _followed(mine, facts, outcome, keys)
+    positive = followed > 0
     return mine.with_columns(
         ((pl.col(DECIDED_AT) - DAY).dt.date() + outcome.matures_after).alias(PARTITION),
         positive.cast(pl.Int8).alias(LABEL),
-        (positive.cast(pl.Float64) if outcome.reward is None else came[worth.name]).alias(REWARD),
+        (positive.cast(pl.Float64) if outcome.reward is None else worth).alias(REWARD),
         (1 / pl.col("propensity")).alias(WEIGHT),
     ).select(*training_schema(flywheel))
 
 
-def _outcome(outcome: Outcome) -> tuple[Aggregation, Aggregation]:
-    """Ask how many rows followed within the horizon, and what they were worth."""
-    span: dict[str, Any] = {"window": outcome.horizon, "where": outcome.where}
-    return (
-        Aggregation(name="followed", function="count", **span),
-        Aggregation(name="worth", function="sum", column=_WORTH, **span),
-    )
+def _followed(
+    decisions: pl.DataFrame, facts: pl.DataFrame, outcome: Outcome, keys: Sequence[str]
+) -> tuple[pl.Series, pl.Series]:
+    """Count what followed each decision within the horizon, and add up what it was worth.
+
+    A row that names the decision it answers is that decision's alone; the others are attributed to
+    every decision about their entity.
+    """
+    reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
+    rows = facts.with_columns(reward.alias(_WORTH))
+    closes = (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)
+    counted = pl.lit(value=True) if outcome.where is None else outcome.where
+    totals = []
+    for by, where in (
+        (keys, counted & pl.col(DECISION_ID).is_null()),
+        ([DECISION_ID], counted),
+    ):
+        span: dict[str, Any] = {"window": outcome.horizon, "where": where}
+        asked = (
+            Aggregation(name="followed", function="count", **span),
+            Aggregation(name="worth", function="sum", column=_WORTH, **span),
+        )
+        totals.append(
+            windows(
+                rows,
+                decisions.select(*by, closes),
+                asked,
+                by=by,
+                at=_CLOSES,
+                conventions=Conventions(settle=outcome.settle),
+            )
+        )
+    about, answers = totals
+    return about["followed"] + answers["followed"], about["worth"] + answers["worth"]
