@@ -36,8 +36,7 @@ create table if not exists replayed (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One validated record.
 
     Parameters
