@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,11 @@ def test_the_command_logs_a_file(url: str, api_home: Home, *, remote: bool) -> N
     assert "1 accepted, 0 duplicate, 0 conflict, 1 rejected" in done.stdout, done.stderr
     assert "record 1: rejected: $[1].kind" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_moment_without_a_time_zone_is_refused_in_process_too(tmp_path: Path) -> None:
+    """It would be another moment on another machine."""
+    api = Local(Home(tmp_path), FLYWHEELS)
+    with pytest.raises(ApiError, match="time zone"):
+        api.get_decision("repurchase", 1, as_of=datetime(2026, 1, 9))  # noqa: DTZ001  the point
+    api.close()

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from flywheel_assets import ApiKeyError
+from flywheel_assets.api.access import Access
 from flywheel_assets.api.limits import MAX_RECORDS
+from flywheel_assets.api.problems import ProblemError
 from flywheel_assets.api.service import application, key_store
 from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.stores.home import Home
@@ -108,3 +110,23 @@ def test_a_page_elsewhere_cannot_reach_it(url: str) -> None:
     status, problem = post(url, record(1), Host="evil.example")
     assert status == 421
     assert "127.0.0.1" in problem["detail"]
+
+
+def test_a_key_file_that_breaks_lets_nobody_in(tmp_path: Path) -> None:
+    """Also where no key was needed before: a 503 that says so, no traceback."""
+    store = key_store(Home(tmp_path))
+    access = Access(store, local=True)
+    local = {b"host": b"127.0.0.1:8700"}
+    assert access.caller(local).producer == "local"
+    (tmp_path / "api_keys.json").write_text("no JSON")
+
+    def status() -> int:
+        try:
+            access.caller(local)
+        except ProblemError as error:
+            return error.problem.status
+        return 200
+
+    # The file is looked at again every now and then, and from then on it stays refused.
+    wait(lambda: status() == 503)
+    assert status() == 503

@@ -24,6 +24,7 @@ from flywheel_assets import (
 )
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import catalog
+from flywheel_assets.declare.rules import DECISION_FIELDS
 from flywheel_assets.flywheels.repurchase import (
     contact_policy,
     customer_orders,
@@ -33,6 +34,8 @@ from flywheel_assets.flywheels.repurchase import (
     ordered_again,
     repurchase,
 )
+from flywheel_assets.stages.decisions import DECISION_COLUMNS
+from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
 DAY = timedelta(days=1)
 
@@ -48,6 +51,9 @@ def timeless() -> Any:
     fact = replace(order_lines, observation=replace(order_line, source=source))
     return replace(customer_orders, fact=fact)
 
+
+# Beside all that the view's expressions are computed from.
+score = replace(customer_orders.aggregations[0], name="score")
 
 CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "no owner": (lambda: replace(order_line, owners=[]), "add owners"),
@@ -96,7 +102,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "negative_fact",
     ),
-    "no such function": (lambda: count(function="avg"), "mean"),
+    "no such function": (lambda: count(function="summ", column="revenue"), "did you mean 'sum'"),
+    "a feature named as a decision's column": (
+        lambda: replace(
+            repurchase,
+            features=replace(customer_orders, aggregations=(*customer_orders.aggregations, score)),
+        ),
+        "rename one of them",
+    ),
     "a sum of nothing": (lambda: count(function="sum"), "add column"),
     "a window of nothing": (lambda: count(window=timedelta(0)), "above zero"),
     "a column that is not there": (
@@ -189,3 +202,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
     assert flywheel_assets.__all__ == sorted(flywheel_assets.__all__)
     assert all(hasattr(flywheel_assets, name) for name in flywheel_assets.__all__)
+
+
+def test_no_feature_may_be_called_what_a_training_row_says_beside_it() -> None:
+    """The names that are kept are those of the decision's columns and of the label's."""
+    assert (*DECISION_COLUMNS, LABEL, REWARD, WEIGHT) == DECISION_FIELDS
