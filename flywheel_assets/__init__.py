@@ -1,5 +1,16 @@
 """The batch ML-data flywheel: one declaration of the whole loop, compiled to Dagster assets."""
 
+from flywheel_assets.declare.allocate import (
+    Arm,
+    Arms,
+    Epsilon,
+    Slate,
+    Softmax,
+    Thompson,
+    Threshold,
+    TopK,
+)
+from flywheel_assets.declare.candidates import AlreadySeen, FrequencyCap, Generator, Pairs
 from flywheel_assets.declare.collect import (
     DailyFiles,
     DeltaSource,
@@ -11,7 +22,7 @@ from flywheel_assets.declare.collect import (
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.features import Aggregation, Expression, FeatureView
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.learn import Gate, Model, Outcome
+from flywheel_assets.declare.learn import Drift, Gate, Model, Outcome
 from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
 from flywheel_assets.errors import (
     ApiError,
@@ -32,8 +43,11 @@ from flywheel_assets.errors import (
 
 __all__ = [
     "Aggregation",
+    "AlreadySeen",
     "ApiError",
     "ApiKeyError",
+    "Arm",
+    "Arms",
     "Cancellation",
     "ColumnsError",
     "ConflictError",
@@ -41,15 +55,19 @@ __all__ = [
     "DeclarationError",
     "DeltaSource",
     "Dimension",
+    "Drift",
     "EmptyReplaceError",
     "Entity",
+    "Epsilon",
     "Expression",
     "Fact",
     "FeatureView",
     "Field",
     "Flywheel",
     "FlywheelError",
+    "FrequencyCap",
     "Gate",
+    "Generator",
     "HomeError",
     "InboxBusyError",
     "InboxError",
@@ -58,8 +76,14 @@ __all__ = [
     "Model",
     "Observation",
     "Outcome",
+    "Pairs",
     "Policy",
     "PublishedError",
+    "Slate",
+    "Softmax",
     "SourceError",
     "TableFile",
+    "Thompson",
+    "Threshold",
+    "TopK",
 ]

@@ -283,7 +283,7 @@ def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Pat
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.flywheels import FLYWHEELS
 
-    observation = flywheel.features.fact.observation.name
+    observation = flywheel.views[0].fact.observation.name
     sources = {observation: str(source.resolve())} if source else {}
     _check_range(first, last)
     ongoing = last >= _today() - DAY
@@ -317,7 +317,7 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
     settings = home.settings()
     if settings is not None:
         return settings.demo and source is None
-    observation = flywheel.features.fact.observation
+    observation = flywheel.views[0].fact.observation
     if observation.source is None:
         return False
     declared = home.source_path(observation.name, observation.source.path)

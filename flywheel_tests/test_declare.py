@@ -17,10 +17,13 @@ from flywheel_assets import (
     DailyFiles,
     DeclarationError,
     Entity,
+    Epsilon,
     Expression,
     Field,
     Gate,
+    Softmax,
     TableFile,
+    Threshold,
 )
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import catalog
@@ -148,8 +151,15 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: replace(order_probability, retrain="mondays"),  # type: ignore[arg-type]  # the mistake
         "monday",
     ),
-    "capacity and threshold": (lambda: replace(contact_policy, threshold=0.5), "one of the two"),
-    "too much exploration": (lambda: replace(contact_policy, exploration=2), "0.1 for 10%"),
+    "a threshold with a draw": (
+        lambda: replace(
+            contact_policy,
+            allocation=Threshold(at=0.5, action="contact"),
+            exploration=Softmax(temperature=1),
+        ),
+        "explores by Epsilon",
+    ),
+    "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (
         lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),
         "'x'",

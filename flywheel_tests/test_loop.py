@@ -23,7 +23,7 @@ from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Run, Turner, day_by_day, replay
 from flywheel_assets.errors import FlywheelError, HomeError
 from flywheel_assets.flywheels import FLYWHEELS
-from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import ShopConfig
 from flywheel_tests.conftest import FIRST, LAST, contents, shared_data, spin
@@ -233,8 +233,8 @@ def tangled(orders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tur
         measures=("quantity",),
         match=("customer_id", "stock_code"),
     )
-    fact = replace(repurchase.features.fact, cancellation=rule)
-    view = replace(repurchase.features, fact=fact)
+    fact = replace(customer_orders.fact, cancellation=rule)
+    view = replace(customer_orders, fact=fact)
     flywheel = replace(
         repurchase, features=view, training_set=replace(repurchase.outcome, fact=fact)
     )

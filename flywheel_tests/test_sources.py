@@ -21,6 +21,7 @@ from flywheel_assets import (
     Outcome,
     Policy,
     TableFile,
+    TopK,
 )
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.compile import compile_flywheels
@@ -76,8 +77,7 @@ def clicks(source: TableFile | DeltaSource | None) -> Flywheel:
         decisions=Policy(
             candidates=pl.col("clicks_3d") > 0,
             bootstrap=pl.col("clicks_3d"),
-            capacity=1,
-            action="greet",
+            allocation=TopK(capacity=1, action="greet"),
             owners=OWNERS,
             description="Greet one.",
         ),

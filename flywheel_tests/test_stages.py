@@ -8,11 +8,22 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flywheel_assets import Cancellation, DailyFiles, Dimension, Fact, Policy
+from flywheel_assets import (
+    Cancellation,
+    DailyFiles,
+    Dimension,
+    Epsilon,
+    Fact,
+    Policy,
+    Threshold,
+    TopK,
+)
 from flywheel_assets.flywheels.repurchase import (
     contact_policy,
+    customer_orders,
     customers,
     order_line,
+    order_lines,
     repurchase,
 )
 from flywheel_assets.stages.collect import observation_schema, settle, validate
@@ -69,7 +80,7 @@ def lines(*rows: tuple[str, int, int, int, str]) -> pl.DataFrame:
 
 def test_a_cancellation_is_a_negative_fact() -> None:
     """Its measures are negative whatever sign it came with, and sums come out net."""
-    fact = repurchase.features.fact
+    fact = order_lines
     rows = lines(("1", 1, 5, 7, "UK"), ("C2", 2, -5, 7, "UK"), ("C3", 3, 4, 7, "UK"))
     found = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
     assert found["quantity"].to_list() == [5, -5, -4]
@@ -224,9 +235,9 @@ def ranked(n: int, salt: int) -> pl.DataFrame:
 @pytest.mark.parametrize(
     "policy",
     [
-        {"capacity": 20, "exploration": 0.25},
-        {"threshold": 0.5, "exploration": 0.1},
-        {"capacity": 80, "exploration": 0.1},
+        {"allocation": TopK(capacity=20, action="act"), "exploration": Epsilon(share=0.25)},
+        {"allocation": Threshold(at=0.5, action="act"), "exploration": Epsilon(share=0.1)},
+        {"allocation": TopK(capacity=80, action="act"), "exploration": Epsilon(share=0.1)},
     ],
 )
 def test_the_logged_propensity_is_the_frequency_of_the_action(policy: dict[str, Any]) -> None:
@@ -237,7 +248,6 @@ def test_the_logged_propensity_is_the_frequency_of_the_action(policy: dict[str, 
         bootstrap=pl.lit(0),
         owners=OWNERS,
         description="Any.",
-        action="act",
         **policy,
     )
     acted = np.zeros(n)
@@ -248,8 +258,8 @@ def test_the_logged_propensity_is_the_frequency_of_the_action(policy: dict[str, 
         propensity = found["propensity"].to_numpy()
         acted += act
         chance = np.where(act, propensity, 1 - propensity)
-        if "capacity" in policy:
-            assert act.sum() == min(policy["capacity"], n)
+        if rule.capacity:
+            assert act.sum() == min(rule.capacity, n)
     error = 4.5 * np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)
     assert (np.abs(acted / draws - chance) <= error).all()
 
@@ -272,7 +282,9 @@ def test_the_edges_of_the_outcome() -> None:
             pl.lit(known).cast(pl.Datetime("us", "UTC")).alias("known_at"),
         )
         made = facts(row, pl.DataFrame(schema=fact_schema(fact)), fact)
-        found = training_set(decision(decided), snapshot_of(decided), made, repurchase)
+        found = training_set(
+            decision(decided), {customer_orders: snapshot_of(decided)}, made, repurchase
+        )
         assert found["partition_date"].to_list() == [matured]
         assert found["outcome"].to_list() == [label], (event, known)
 
@@ -286,7 +298,9 @@ def test_what_names_its_decision_is_that_decisions_alone(answers: str | None, la
     )
     fact = repurchase.outcome.fact
     made = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
-    found = training_set(decision(decided), snapshot_of(decided), made, repurchase)
+    found = training_set(
+        decision(decided), {customer_orders: snapshot_of(decided)}, made, repurchase
+    )
     assert found["outcome"].to_list() == [label]
 
 
@@ -305,13 +319,14 @@ def decision(decided: datetime) -> pl.DataFrame:
             "propensity": [0.5],
             "explored": [False],
             "model_version": [1],
+            "candidate": ['{"customer_id":7}'],
         }
     )
 
 
 def snapshot_of(decided: datetime) -> pl.DataFrame:
     """Make the features that it saw."""
-    names = repurchase.features.descriptions
+    names = customer_orders.descriptions
     values: dict[str, Any] = dict.fromkeys(names, 1.0)
     return pl.DataFrame(
         {
@@ -325,7 +340,12 @@ def snapshot_of(decided: datetime) -> pl.DataFrame:
 
 def test_ties_do_not_bend_exploration() -> None:
     """Among equal scores whoever the ranking leaves out is explored as often as it is logged."""
-    policy = replace(contact_policy, capacity=5, exploration=0.4, bootstrap=pl.lit(0.0))
+    policy = replace(
+        contact_policy,
+        allocation=TopK(capacity=5, action="contact"),
+        exploration=Epsilon(share=0.4),
+        bootstrap=pl.lit(0.0),
+    )
     flywheel = replace(repurchase, decisions=policy)
     considered = pl.DataFrame({"customer_id": range(12)})
     explored = np.zeros(13)

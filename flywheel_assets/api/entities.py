@@ -16,7 +16,7 @@ class Entities:
     """Reads the entities of one flywheel."""
 
     def __init__(self, flywheel: Flywheel) -> None:
-        fields = {f.name: f for f in flywheel.features.fact.observation.fields}
+        fields = {f.name: f for f in flywheel.outcome.fact.observation.fields}
         self._types = {
             key: (wire.value_type(fields[key], key=True), text_of(fields[key].dtype))
             for key in flywheel.entity.keys

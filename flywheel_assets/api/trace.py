@@ -144,7 +144,7 @@ class _Chain:
         days = f"partitions {first[PARTITION]} to {moved[PARTITION][-1]}"
         yield Step(table, f"{days}; on the first: {', '.join(changed) or 'no change'}")
         for flywheel in self.flywheels:
-            if flywheel.features is view:
+            if view in flywheel.views:
                 moments = moved[AS_OF]
                 yield from self._of_training(
                     flywheel, fact, pl.col(DECIDED_AT).is_in(moments.implode()), "saw it"
@@ -199,12 +199,14 @@ class _Chain:
 
     def of_decision(self, flywheel: Flywheel, row: Row) -> Iterator[Step]:
         """Follow a decision from what it saw to what it taught."""
-        view = flywheel.features
-        snapshot = {PARTITION: row[PARTITION], **{k: row[k] for k in view.entity.keys}}
-        table = f"features/{view.name}"
-        for seen in _rows(self.tables, table, feature_schema(view), snapshot):
-            values = {a.name: seen[a.name] for a in view.aggregations}
-            yield Step(table, f"what it saw on {seen[PARTITION]}: {_values(values)}")
+        known = dict(row)
+        for view in flywheel.views:
+            snapshot = {PARTITION: row[PARTITION], **{k: known.get(k) for k in view.entity.keys}}
+            table = f"features/{view.name}"
+            for seen in _rows(self.tables, table, feature_schema(view), snapshot):
+                values = {a.name: seen[a.name] for a in view.aggregations}
+                yield Step(table, f"what it saw on {seen[PARTITION]}: {_values(values)}")
+                known = {**seen, **known}
         yield Step(f"{flywheel.name}/decisions", _decision(row))
         for fact in self.facts:
             table = f"organize/fct_{fact.name}"

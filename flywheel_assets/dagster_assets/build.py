@@ -126,6 +126,7 @@ SYSTEM = {
     "propensity": "The probability of the action that was taken.",
     "explored": "Whether chance chose the action.",
     "model_version": "The champion that scored; null for the bootstrap rule.",
+    "candidate": "Its keys, and what suggested it, as JSON.",
     "outcome": "1 when the outcome followed within the horizon, else 0.",
     "reward": "What the outcome was worth.",
     "weight": "1 over the propensity.",

@@ -33,7 +33,12 @@ from flywheel_assets.declare.rules import (
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
-from flywheel_assets.stages.decisions import DECIDED_AT, DECISION_COLUMNS
+from flywheel_assets.stages.decisions import (
+    DECIDED_AT,
+    DECISION_COLUMNS,
+    candidate_type,
+    decision_schema,
+)
 
 UTC_TIME = pl.Datetime("us", "UTC")
 DECISION_SCHEMA: dict[str, Any] = {
@@ -42,6 +47,7 @@ DECISION_SCHEMA: dict[str, Any] = {
     EVENT_TIME: UTC_TIME,
     KNOWN_AT: UTC_TIME,
     **DECISION_COLUMNS,
+    "candidate": pl.String(),
 }
 
 
@@ -128,15 +134,7 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
     """Compile the way back: what was published becomes an observation, one partition later."""
 
     def make(first: date, last: date) -> pl.DataFrame:
-        published = pl.concat(
-            build.tables.read(
-                f"{flywheel.name}/decisions",
-                {PARTITION: pl.Date(), **DECISION_COLUMNS},
-                first - DAY,
-                last - DAY,
-            )
-            for flywheel in flywheels
-        )
+        published = pl.concat(_published(build, flywheel, first, last) for flywheel in flywheels)
         return (
             published.with_columns(
                 pl.col(PARTITION) + pl.duration(days=1),
@@ -168,4 +166,14 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
         ],
         make=make,
         check=checks.organize,
+    )
+
+
+def _published(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.LazyFrame:
+    rows = build.tables.read(
+        f"{flywheel.name}/decisions", decision_schema(flywheel), first - DAY, last - DAY
+    )
+    candidate = pl.struct(f.name for f in candidate_type(flywheel).fields)
+    return rows.select(
+        PARTITION, *DECISION_COLUMNS, candidate.struct.json_encode().alias("candidate")
     )

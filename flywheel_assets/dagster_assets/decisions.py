@@ -9,17 +9,18 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import champion_as_of, champion_scorer
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import PublishedError
 from flywheel_assets.stages import checks
+from flywheel_assets.stages.candidates import candidates
 from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.decisions import candidates, decide, decision_schema
-from flywheel_assets.stages.features import feature_schema
+from flywheel_assets.stages.decisions import decide, decision_schema
 from flywheel_assets.stages.model import matrix
+from flywheel_assets.stages.seen import Snapshots
 
 
 class DecideConfig(dg.Config):
@@ -47,8 +48,8 @@ def shown(flywheel: Flywheel) -> dg.AssetSpec:
 
 def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     """Compile a policy."""
-    key, view = f"{flywheel.name}/decisions", flywheel.features
-    source, schema = f"features/{view.name}", decision_schema(flywheel)
+    key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
+    sources = [f"features/{view.name}" for view in flywheel.views]
 
     @stage_asset(
         [
@@ -58,9 +59,9 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 owners=flywheel.policy.owners,
                 description=flywheel.policy.description,
                 schema=schema,
-                columns=view.fact.descriptions,
+                columns={**flywheel.outcome.fact.descriptions, **flywheel.descriptions},
                 version=fingerprint(flywheel.policy, flywheel.model.features),
-                deps=[before(source), before(f"{flywheel.name}/model")],
+                deps=[*map(before, sources), before(f"{flywheel.name}/model")],
             )
         ],
         "decisions",
@@ -69,15 +70,15 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        build.require(context, source, first, last)
-        build.require(context, f"{flywheel.name}/model", first, last)
-        considered = build.tables.read(source, feature_schema(view), first, last).collect()
+        for source in (*sources, f"{flywheel.name}/model"):
+            build.require(context, source, first, last)
+        snapshots = read_snapshots(build, flywheel, first, last)
         rows: Counter[date] = Counter()
         actions: Counter[str] = Counter()
         found: list[list[checks.Check]] = []
         for day in days(first, last):
-            snapshot = considered.filter(pl.col(PARTITION) == day).sort(view.entity.keys)
-            frame = _decide(build, flywheel, snapshot, day)
+            today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
+            frame = _decide(build, flywheel, today, day)
             found.append(checks.decisions(frame))
             if all(check.passed for check in found[-1]):
                 _publish(build, flywheel, frame, day, again=config.decide_again)
@@ -97,8 +98,8 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     return body
 
 
-def _decide(build: Build, flywheel: Flywheel, snapshot: pl.DataFrame, day: date) -> pl.DataFrame:
-    considered = candidates(snapshot, flywheel)
+def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -> pl.DataFrame:
+    considered = candidates(snapshots, flywheel)
     version = champion_as_of(build, flywheel, day)
     scorer = champion_scorer(build, flywheel, version)
     scores = None

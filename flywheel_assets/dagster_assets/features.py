@@ -10,6 +10,7 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY, days
@@ -61,6 +62,17 @@ def inputs(
         for d in view.dimensions
     }
     return fact.collect(), dimensions
+
+
+def read_snapshots(
+    build: Build, flywheel: Flywheel, first: date, last: date
+) -> dict[FeatureView, pl.DataFrame]:
+    """Read what the decisions of a range of days see."""
+    scans = [
+        build.tables.read(f"features/{view.name}", feature_schema(view), first, last)
+        for view in flywheel.views
+    ]
+    return dict(zip(flywheel.views, pl.collect_all(scans), strict=True))
 
 
 def oldest(build: Build, view: FeatureView, first: date) -> date:

@@ -130,6 +130,8 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     if lacking:
         return _skipped(lacking)
     features, label = matrix(train, model), train[LABEL].to_numpy()
+    if model.estimator is None:
+        raise NotImplementedError
     estimator = model.estimator().fit(features, label)
     standing = champion_as_of(build, flywheel, _day_before(day))
     champion = champion_scorer(build, flywheel, standing)

@@ -1,77 +1,135 @@
-"""Decide: how scores become actions."""
+"""Decide: candidates, filters, ranking, allocation, in the order in which they are applied."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import polars as pl
 
-from flywheel_assets.declare.rules import check_expression, check_name, check_owners
+from flywheel_assets.declare.allocate import (
+    Allocation,
+    Arms,
+    Epsilon,
+    Exploration,
+    Slate,
+    Softmax,
+    Thompson,
+    TopK,
+)
+from flywheel_assets.declare.candidates import AlreadySeen, Filter, Generator, Pairs, check_filters
+from flywheel_assets.declare.organize import Fact
+from flywheel_assets.declare.rules import (
+    check_choice,
+    check_columns,
+    check_expression,
+    check_owners,
+    check_share,
+)
 from flywheel_assets.errors import DeclarationError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Policy:
-    """Who is considered each day, and who of them is acted on.
+    """How scores become actions: candidates -> filters -> features -> score -> rank -> allocate.
 
     Parameters
     ----------
-    candidates : polars expression
-        Over the feature view: true for who is considered. One decision each.
+    candidates : polars expression or Pairs
+        An expression over what a decision sees: true for who is considered (``pl.lit(True)`` for
+        all entities of the view). Pairs come from generators. One decision for each candidate.
+    filters : tuple of AlreadySeen and FrequencyCap
+        Who is left out of them.
     bootstrap : polars expression
-        Over the feature view: the score until there is a first champion; higher comes first.
-    capacity : int, optional
-        How many are acted on each day.
-    threshold : float, optional
-        Instead of a capacity: act on scores at or above it.
-    exploration : float
-        The share of the capacity spent on candidates drawn uniformly from those that the ranking
-        leaves out; with a threshold, the share of those below it that are acted on. The logged
-        propensity is the probability of the action that was taken.
-    action, hold : str
-        What the two actions are called.
+        Over what a decision sees: the score until there is a first champion; higher comes first.
+        With arms it may use the arms' features.
+    rank_by : {"outcome", "uplift"}
+        What is ranked: the expected outcome when acting, or what acting changes: the expected
+        outcome when acting less that when not. That needs a model that learns it, `Model.learner`.
+    allocation : TopK, Threshold, Slate or Arms
+    exploration : Epsilon, Softmax or Thompson, optional
+        The logged propensity is the exact probability of the action that was taken.
+    control : float
+        The share of the candidates, drawn uniformly, who are held whatever their score (with
+        arms: who get the last arm). Places that they would have had stay empty.
     baselines : mapping of str to polars expression
-        Simple rankings over the feature view that performance is measured beside.
+        Simple rankings that performance is measured beside.
     """
 
-    candidates: pl.Expr
+    candidates: pl.Expr | Pairs
     bootstrap: pl.Expr
+    allocation: Allocation
     owners: Sequence[str]
     description: str
-    action: str
-    hold: str = "hold"
-    capacity: int | None = None
-    threshold: float | None = None
-    exploration: float = 0.0
+    filters: tuple[Filter, ...] = ()
+    rank_by: Literal["outcome", "uplift"] = "outcome"
+    exploration: Exploration | None = None
+    control: float = 0.0
     baselines: Mapping[str, pl.Expr] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_owners(self.owners, "the policy")
         object.__setattr__(self, "baselines", MappingProxyType(dict(self.baselines)))
-        check_name(self.action, "an action")
-        check_name(self.hold, "an action")
-        if (self.capacity is None) == (self.threshold is None):
+        check_share(self.control, "the control group")
+        check_choice(
+            self.rank_by, ("outcome", "uplift"), "a policy that ranks by outcome or uplift"
+        )
+        allowed: tuple[type, ...] = (Epsilon, Softmax)
+        if isinstance(self.allocation, TopK | Arms):
+            allowed = (Epsilon, Softmax, Thompson)
+        elif not isinstance(self.allocation, Slate):
+            allowed = (Epsilon,)
+        if self.exploration is not None and not isinstance(self.exploration, allowed):
             raise DeclarationError(
-                expected="a policy with either a capacity or a threshold",
-                found=f"capacity={self.capacity}, threshold={self.threshold}",
-                remedy="give one of the two",
-            )
-        if self.capacity is not None and self.capacity < 1:
-            raise DeclarationError(
-                expected="a capacity of one or more",
-                found=str(self.capacity),
-                remedy="give how many are acted on each day",
-            )
-        if not 0 <= self.exploration <= 1:
-            raise DeclarationError(
-                expected="exploration as a share from 0 to 1",
-                found=str(self.exploration),
-                remedy="write 0.1 for 10%",
+                expected=f"a {type(self.allocation).__name__} policy that explores by "
+                + " or ".join(t.__name__ for t in allowed),
+                found=type(self.exploration).__name__,
+                remedy="use one of these",
             )
 
-    def check_columns(self, valid: Sequence[str]) -> None:
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that may be decided; without arms the second is to do nothing."""
+        return self.allocation.actions
+
+    @property
+    def action(self) -> str:
+        """What acting is called; with arms, the first of them."""
+        return self.actions[0]
+
+    @property
+    def capacity(self) -> int | None:
+        """How many are acted on each day, where that is limited."""
+        return self.allocation.capacity if isinstance(self.allocation, TopK) else None
+
+    @property
+    def generators(self) -> tuple[Generator, ...]:
+        """Where pairs come from; their columns are among what a decision sees."""
+        return self.candidates.generators if isinstance(self.candidates, Pairs) else ()
+
+    @property
+    def arm_features(self) -> tuple[str, ...]:
+        """Columns by which a model tells arms apart."""
+        return self.allocation.features if isinstance(self.allocation, Arms) else ()
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Facts that candidates and filters are made of."""
+        found = [g.fact for g in self.generators]
+        found += [f.fact for f in self.filters if isinstance(f, AlreadySeen)]
+        return tuple(dict.fromkeys(found))
+
+    def check_columns(self, keys: Sequence[str], valid: Sequence[str]) -> None:
         """Refuse expressions over features that the flywheel does not have."""
-        check_expression(self.candidates, valid, "the candidates of the policy")
-        check_expression(self.bootstrap, valid, "the bootstrap rule of the policy")
+        check_filters(self.filters, keys, "the policy")
+        if isinstance(self.candidates, pl.Expr):
+            check_expression(self.candidates, valid, "the candidates of the policy")
+        every = [*valid, *self.arm_features]
+        check_expression(self.bootstrap, every, "the bootstrap rule of the policy")
         for name, expression in self.baselines.items():
-            check_expression(expression, valid, f"baseline {name!r} of the policy")
+            check_expression(expression, every, f"baseline {name!r} of the policy")
+        if isinstance(self.allocation, TopK) and self.allocation.each:
+            check_columns([self.allocation.each], valid, "the capacity of the policy")
+        if isinstance(self.allocation, Slate):
+            check_columns([self.allocation.per], keys, "the slate of the policy")
+            check_columns(self.allocation.at_most, valid, "the diversity of the slate")

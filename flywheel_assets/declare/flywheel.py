@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from flywheel_assets.declare.allocate import Arms, Thompson
+from flywheel_assets.declare.candidates import Pairs
 from flywheel_assets.declare.collect import Entity, Observation
 from flywheel_assets.declare.decide import Policy
-from flywheel_assets.declare.features import FeatureView
+from flywheel_assets.declare.features import Expression, FeatureView
 from flywheel_assets.declare.learn import Model, Outcome
 from flywheel_assets.declare.organize import Dimension, Fact
 from flywheel_assets.declare.rules import (
     AS_OF,
     DECISION_FIELDS,
     check_columns,
+    check_expression,
     check_name,
     check_owners,
     check_unique,
@@ -21,6 +24,7 @@ from flywheel_assets.errors import DeclarationError
 
 _Thing = TypeVar("_Thing", Observation, Fact, Dimension, FeatureView, "Flywheel")
 STAGES = ("collect", "organize", "features", "training_set", "model", "decisions")
+MINIMUM_DRAWS = 2
 RESERVED_NAMES = frozenset({*STAGES, "decision", "product", "performance"})
 
 
@@ -28,10 +32,17 @@ RESERVED_NAMES = frozenset({*STAGES, "decision", "product", "performance"})
 class Flywheel:
     """One use case on shared observations, facts, dimensions and feature views.
 
-    Collect and organize are found through ``features`` and ``outcome``.
+    Collect and organize are found through what the later stages use.
 
     Parameters
     ----------
+    features : FeatureView or tuple of them
+        The first is that of what is decided about (none is, where the policy considers pairs). The
+        others are joined to it by their keys, which are keys of the entity or features of views
+        before them: the card and the terminal of a transaction, the customer and the item of a
+        pair.
+    expressions : tuple of Expression
+        Computed across views, in order.
     api : str, optional
         What the product calls the function that reads a decision, for example ``get_offer``: the
         path and the name under which decisions are served, beside ``decisions/<flywheel>``.
@@ -46,10 +57,11 @@ class Flywheel:
     name: str
     owners: Sequence[str]
     description: str
-    features: FeatureView
+    features: FeatureView | tuple[FeatureView, ...]
     training_set: Outcome
     model: Model
     decisions: Policy
+    expressions: tuple[Expression, ...] = ()
     api: str | None = None
 
     def __post_init__(self) -> None:
@@ -70,21 +82,82 @@ class Flywheel:
                 found=f"{self.name!r}, the name of a stage",
                 remedy="rename the flywheel",
             )
-        names = list(self.features.descriptions)
+        self._check_views(what)
+        names = list(self.descriptions)
         check_unique([*names, *DECISION_FIELDS], f"the training set of {what}")
-        check_columns(self.model.features, names, f"model {self.model.name!r} of {what}")
-        self.decisions.check_columns([*self.entity.keys, AS_OF, *names])
-        check_columns(self.entity.keys, self.training_set.fact.schema, f"the outcome of {what}")
+        usable = [*names, *self.policy.arm_features]
+        check_columns(self.model.features, usable, f"model {self.model.name!r} of {what}")
+        keys = self.entity.keys
+        self.policy.check_columns(keys, [*keys, AS_OF, *names])
+        check_columns(keys, self.outcome.fact.schema, f"the outcome of {what}")
+        self._check_learner(what)
+
+    def _check_views(self, what: str) -> None:
+        known = [*self.entity.keys, AS_OF, *(g.name for g in self.policy.generators)]
+        for view in self.views:
+            check_columns(view.entity.keys, known, f"the keys of view {view.name!r} in {what}")
+            known += [name for name in view.descriptions if name not in known]
+        for feature in self.expressions:
+            check_expression(feature.expression, known, f"{feature.name!r} of {what}")
+            known.append(feature.name)
+
+    def _check_learner(self, what: str) -> None:
+        plain = self.model.learner == "plain"
+        for needs, why in (
+            (self.policy.rank_by == "uplift", "ranks by uplift"),
+            (self.model.metric == "qini", "is judged by qini"),
+            (isinstance(self.policy.allocation, Arms), "chooses between arms"),
+        ):
+            if needs and plain:
+                raise DeclarationError(
+                    expected=f"{what}, which {why}, with a model that learns what actions change",
+                    found="learner='plain'",
+                    remedy="write learner='s', 't' or 'x' in the Model",
+                )
+        if isinstance(self.policy.exploration, Thompson) and self.model.replicates < MINIMUM_DRAWS:
+            raise DeclarationError(
+                expected=f"{what}, which explores by Thompson sampling, with replicates",
+                found=f"replicates={self.model.replicates}",
+                remedy="write replicates=20 in the Model",
+            )
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        """The feature views, in the order in which they are joined."""
+        return self.features if isinstance(self.features, tuple) else (self.features,)
 
     @property
     def entity(self) -> Entity:
         """What decisions are about."""
-        return self.features.entity
+        candidates = self.policy.candidates
+        return candidates.entity if isinstance(candidates, Pairs) else self.views[0].entity
+
+    @property
+    def key_types(self) -> dict[str, Any]:
+        """The entity's keys -> their Polars data types."""
+        types = self.outcome.fact.schema
+        return {key: types[key] for key in self.entity.keys}
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What a decision sees, keys aside -> what it means, in the order of the table."""
+        return {
+            **{g.name: g.description for g in self.policy.generators},
+            **{name: said for view in self.views for name, said in view.descriptions.items()},
+            **{e.name: e.description for e in self.expressions},
+        }
 
     @property
     def outcome(self) -> Outcome:
         """The label, under the name that it has in prose."""
         return self.training_set
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts that outcome and policy look at, those of the views aside."""
+        outcome = self.outcome
+        exposure = (outcome.exposure,) if outcome.exposure else ()
+        return tuple(dict.fromkeys([outcome.fact, *exposure, *self.policy.facts]))
 
     @property
     def policy(self) -> Policy:
@@ -112,9 +185,9 @@ def catalog(flywheels: Iterable[Flywheel]) -> Catalog:
         When two different things have the same name.
     """
     wheels = tuple(flywheels)
-    views = _once(w.features for w in wheels)
+    views = _once(v for w in wheels for v in w.views)
     dimensions = _once(d for v in views for d in v.dimensions)
-    facts = _once([*(v.fact for v in views), *(w.outcome.fact for w in wheels)])
+    facts = _once([*(v.fact for v in views), *(f for w in wheels for f in w.facts)])
     observations = _once([*(f.observation for f in facts), *(d.observation for d in dimensions)])
     _once(wheels)
     check_unique([w.api for w in wheels if w.api], "decision APIs")

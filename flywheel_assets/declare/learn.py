@@ -21,7 +21,11 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 Cadence: TypeAlias = Literal[
     "daily", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
 ]
-METRICS = ("roc_auc", "average_precision")
+Metric: TypeAlias = Literal["roc_auc", "average_precision", "log_loss", "rmse", "qini"]
+METRICS = ("roc_auc", "average_precision", "log_loss", "rmse", "qini")
+LOWER_IS_BETTER = frozenset({"log_loss", "rmse"})
+Learner: TypeAlias = Literal["plain", "s", "t", "x"]
+LEARNERS = ("plain", "s", "t", "x")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +45,9 @@ class Outcome:
         How long after the horizon late news is waited for. Whole days.
     reward : polars expression, optional
         Summed over those rows: what a success is worth. 1.0 for each success, if left out.
+    exposure : Fact, optional
+        What the product says it did, by ``decision_id``: a decision that no row of it answers was
+        not carried out, and becomes no training row. Every decision was carried out, if left out.
     """
 
     fact: Fact
@@ -50,6 +57,7 @@ class Outcome:
     where: pl.Expr | None = None
     reward: pl.Expr | None = None
     settle: timedelta = timedelta(0)
+    exposure: Fact | None = None
 
     def __post_init__(self) -> None:
         check_owners(self.owners, "the outcome")
@@ -68,37 +76,103 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gate:
-    """What a challenger must show on matured days that no model was trained on.
+    """What a challenger must show on matured decisions later than all that it was trained on.
+
+    The newest ``holdout`` matured days are judged on. Training ends where its outcomes were known
+    when the first of those decisions was made: the outcome's time to mature lies between the two.
 
     Parameters
     ----------
     minimum : float
-        The least metric for any champion, the first one included.
+        The least metric for any champion, the first one included; for a metric of which less is
+        better, the most.
     minimum_gain : float
-        By how much the metric must exceed the champion's on the same rows.
+        By how much the lower end of the paired bootstrap interval of the gain over the champion, on
+        the same rows, must exceed zero. Below zero it is how much worse a fresher model may be.
+    confidence : float
+        Of the intervals.
+    maximum_calibration_error : float, optional
+        Expected calibration error (0 to 1) of a probability.
+    minimum_policy_gain : float, optional
+        The least lower bound of the off-policy value of deciding by the challenger less that of
+        deciding by the champion, in units of the reward per decision. Not looked at, if left out.
     holdout : timedelta
         The newest matured days kept for the comparison. Whole days.
+    refit : bool
+        Whether what is promoted is trained once more, in the same way, on everything that has
+        matured. The ledger names the version that was judged, too, and challengers of later days
+        are held against that one.
     """
 
     minimum: float = 0.5
     minimum_gain: float = 0.0
+    confidence: float = 0.9
+    maximum_calibration_error: float | None = None
+    minimum_policy_gain: float | None = None
     holdout: timedelta = timedelta(days=7)
+    refit: bool = False
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
+        if not 0 < self.confidence < 1:
+            raise DeclarationError(
+                expected="the confidence of a gate between 0 and 1",
+                found=str(self.confidence),
+                remedy="write 0.9 for 90%",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drift:
+    """From where on a change against the model's own training rows is worth a look.
+
+    Parameters
+    ----------
+    psi_warn, psi_error : float
+        Population stability index of a feature or of the score; .1 and .25 are custom.
+    ks_warn, ks_error : float
+        Kolmogorov-Smirnov distance, 0 to 1.
+    calibration_warn, calibration_error : float
+        Expected calibration error of the score on matured decisions, 0 to 1.
+    """
+
+    psi_warn: float = 0.1
+    psi_error: float = 0.25
+    ks_warn: float = 0.1
+    ks_error: float = 0.25
+    calibration_warn: float = 0.05
+    calibration_error: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A scikit-learn estimator, and when it is trained on what.
+    """A scikit-learn estimator, what it learns, and when it is trained on what.
 
     Parameters
     ----------
-    estimator : callable
-        Builds the estimator; imports scikit-learn inside, so that loading declarations does not.
+    estimator : callable, optional
+        Builds a classifier, a regressor or a pipeline; imports scikit-learn inside, so that loading
+        declarations does not. Numeric features reach it as a float64 matrix, (n_rows,
+        n_features), null as NaN; with text among them, all as a Polars frame. Without one: a
+        pipeline for tables of mixed types, of gradient boosted trees.
     features : tuple of str
-        Columns of the flywheel's feature view.
-    metric : {"roc_auc", "average_precision"}
+        Columns of what a decision sees.
+    target : {"outcome", "reward"}
+        What is predicted: whether the outcome follows (a classifier) or what it is worth (a
+        regressor).
+    learner : {"plain", "s", "t", "x"}
+        ``plain`` knows nothing of the action. The others predict for each action: with the action
+        among the features, with an estimator for each action, or with the X-learner of Künzel et
+        al. (2019) on top of that.
+    calibration : {"none", "sigmoid", "isotonic"}
+        Of a probability, by cross-validation on the training rows.
+    class_weight : {"none", "balanced"}
+    propensity_weight : bool
+        Whether rows weigh 1 over the propensity of their action.
+    replicates : int
+        How many more estimators are trained on bootstrap samples, for `Thompson`.
+    metric : {"roc_auc", "average_precision", "log_loss", "rmse", "qini"}
+        What the gate compares. ``qini`` is the area between the uplift curve and the diagonal.
     retrain : str
         ``"daily"`` or the weekday whose partition trains.
     training_window : timedelta
@@ -108,14 +182,21 @@ class Model:
     """
 
     name: str
-    estimator: Callable[[], Any]
     features: tuple[str, ...]
     training_window: timedelta
     owners: Sequence[str]
     description: str
-    metric: Literal["roc_auc", "average_precision"] = "roc_auc"
+    estimator: Callable[[], Any] | None = None
+    target: Literal["outcome", "reward"] = "outcome"
+    learner: Learner = "plain"
+    calibration: Literal["none", "sigmoid", "isotonic"] = "none"
+    class_weight: Literal["none", "balanced"] = "none"
+    propensity_weight: bool = False
+    replicates: int = 0
+    metric: Metric = "roc_auc"
     retrain: Cadence = "monday"
     gate: Gate = Gate()
+    drift: Drift = Drift()
     trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -123,13 +204,23 @@ class Model:
         check_name(self.name, "a model")
         check_owners(self.owners, what)
         check_choice(self.metric, METRICS, f"{what} to use a known metric")
+        check_choice(self.learner, LEARNERS, f"{what} to use a known learner")
+        check_choice(self.target, ("outcome", "reward"), f"{what} to predict outcome or reward")
+        check_choice(self.calibration, ("none", "sigmoid", "isotonic"), f"{what} to be calibrated")
+        check_choice(self.class_weight, ("none", "balanced"), f"class weights of {what}")
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
-        if not callable(self.estimator):
+        if self.estimator is not None and not callable(self.estimator):
             raise DeclarationError(
                 expected=f"{what} with a function that builds its estimator",
                 found=repr(self.estimator),
                 remedy="wrap it: def estimator(): return LogisticRegression()",
+            )
+        if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, judged by rmse or qini",
+                found=self.metric,
+                remedy="write metric='rmse', or predict the outcome",
             )
         if self.gate.holdout >= self.training_window:
             raise DeclarationError(

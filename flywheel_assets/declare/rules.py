@@ -84,6 +84,16 @@ def check_whole_days(value: timedelta, what: str) -> None:
         )
 
 
+def check_share(value: float, what: str) -> None:
+    """Refuse a share that is not from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise DeclarationError(
+            expected=f"{what} as a share from 0 to 1",
+            found=str(value),
+            remedy="write 0.1 for 10%",
+        )
+
+
 def check_columns(found: Iterable[str], valid: Iterable[str], what: str) -> None:
     """Refuse columns that are not there, and name what was probably meant."""
     known = list(valid)

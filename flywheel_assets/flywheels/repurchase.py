@@ -11,6 +11,7 @@ from flywheel_assets import (
     DailyFiles,
     Dimension,
     Entity,
+    Epsilon,
     Expression,
     Fact,
     FeatureView,
@@ -21,6 +22,7 @@ from flywheel_assets import (
     Observation,
     Outcome,
     Policy,
+    TopK,
 )
 
 DAY = timedelta(days=1)
@@ -276,9 +278,8 @@ contact_policy = Policy(
     candidates=pl.col("orders_180d") > 0,
     bootstrap=-pl.col("recency_days"),
     baselines={"recency": -pl.col("recency_days"), "frequency": pl.col("orders_365d")},
-    capacity=200,
-    exploration=0.1,
-    action="contact",
+    allocation=TopK(capacity=200, action="contact"),
+    exploration=Epsilon(share=0.1),
     owners=["team:growth"],
     description="Contact the 200 likeliest, a tenth of them drawn at random.",
 )

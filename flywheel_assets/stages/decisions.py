@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 import polars_hash as plh
 
+from flywheel_assets.declare.allocate import Epsilon, Threshold
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
@@ -30,9 +31,8 @@ DECISION_COLUMNS: dict[str, pl.DataType] = {
 
 def decision_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
     """Give the columns of ``<flywheel>/decisions``."""
-    types = flywheel.features.fact.schema
-    keys = {key: types[key] for key in flywheel.entity.keys}
-    return {PARTITION: pl.Date(), **keys, **DECISION_COLUMNS}
+    suggested = {g.name: pl.Float64() for g in flywheel.policy.generators}
+    return {PARTITION: pl.Date(), **flywheel.key_types, **suggested, **DECISION_COLUMNS}
 
 
 def entity_id(flywheel: Flywheel) -> pl.Expr:
@@ -41,9 +41,10 @@ def entity_id(flywheel: Flywheel) -> pl.Expr:
     return pl.concat_str(keys, separator="|").alias(ENTITY_ID)
 
 
-def candidates(features: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
-    """Keep the rows of a feature partition that the policy considers."""
-    return features.filter(flywheel.policy.candidates)
+def candidate_type(flywheel: Flywheel) -> pl.Struct:
+    """Give the type of ``candidate`` in ``organize/fct_decision``, which is written as JSON."""
+    schema = decision_schema(flywheel)
+    return pl.Struct({n: t for n, t in schema.items() if n not in {PARTITION, *DECISION_COLUMNS}})
 
 
 def decide(
@@ -58,7 +59,7 @@ def decide(
     Parameters
     ----------
     considered : DataFrame, (n_candidates, n_columns)
-        Rows of the feature view.
+        What each candidate's decision sees.
     scores : ndarray of float64, (n_candidates,), or None
         Of the champion; without one the policy's bootstrap rule scores.
 
@@ -102,21 +103,23 @@ def allocate(ranked: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     sure, and each of the others with the same probability. With a threshold, those below it are
     acted on with probability e.
     """
-    if policy.threshold is not None:
-        greedy = pl.col("score") >= policy.threshold
-        chance = pl.lit(policy.exploration)
-        drawn = pl.col("_chance").cast(pl.Float64) / 2.0**64 < policy.exploration
+    share = policy.exploration.share if isinstance(policy.exploration, Epsilon) else 0.0
+    if isinstance(policy.allocation, Threshold):
+        greedy = pl.col("score") >= policy.allocation.at
+        chance = pl.lit(share)
+        drawn = pl.col("_chance").cast(pl.Float64) / 2.0**64 < share
     else:
         capacity = policy.capacity or 0
-        explore = round(capacity * policy.exploration)
+        explore = round(capacity * share)
         others = max(ranked.height - (capacity - explore), 1)
         greedy = pl.col("rank") <= capacity - explore
         chance = pl.lit(min(explore / others, 1.0))
         order = pl.when(~greedy).then(pl.col("_chance")).rank("ordinal")
         drawn = (order <= explore).fill_null(value=False)
     acted = greedy | drawn
+    action, hold = policy.actions
     return ranked.with_columns(
-        pl.when(acted).then(pl.lit(policy.action)).otherwise(pl.lit(policy.hold)).alias("action"),
+        pl.when(acted).then(pl.lit(action)).otherwise(pl.lit(hold)).alias("action"),
         pl.when(greedy)
         .then(1.0)
         .when(drawn)

@@ -5,12 +5,14 @@ from datetime import date
 
 import polars as pl
 
-from flywheel_assets.declare.features import FeatureView
+from flywheel_assets.declare.features import Aggregation, FeatureView
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.point_in_time import snapshot, windows
 from flywheel_assets.stages.clock import DAY, closes
 from flywheel_assets.stages.organize import dimension_schema, fact_schema, looked_up
+
+_THERE = "in_the_view_"
 
 
 def feature_schema(view: FeatureView) -> dict[str, pl.DataType]:
@@ -61,10 +63,15 @@ def recomputed(
     Returns
     -------
     DataFrame
-        The spine's rows in their order, with the features in the declared order.
+        The spine's rows in their order, with the features in the declared order: null where the
+        view has no row for the entity at that moment.
     """
-    frame = windows(facts, spine, view.aggregations, by=view.entity.keys)
-    return _completed(frame, dimensions, view).select(*view.entity.keys, AS_OF, *view.descriptions)
+    there = Aggregation(name=_THERE, function="count", window=view.longest_window)
+    frame = windows(facts, spine, (*view.aggregations, there), by=view.entity.keys)
+    in_view = pl.when(pl.col(_THERE) > 0)
+    return _completed(frame, dimensions, view).select(
+        *view.entity.keys, AS_OF, *(in_view.then(pl.col(n)).alias(n) for n in view.descriptions)
+    )
 
 
 def _completed(

@@ -12,8 +12,8 @@ from flywheel_assets.declare.learn import Outcome
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, decision_schema, entity_id
-from flywheel_assets.stages.features import feature_schema
+from flywheel_assets.stages.decisions import DECIDED_AT, candidate_type, decision_schema
+from flywheel_assets.stages.seen import Snapshots, seen, seen_schema
 
 LABEL, REWARD, WEIGHT = "outcome", "reward", "weight"
 _WORTH, _CLOSES = "_worth", "_closes"
@@ -21,11 +21,9 @@ _WORTH, _CLOSES = "_worth", "_closes"
 
 def training_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
     """Give the columns of ``<flywheel>/training_set``."""
-    types = feature_schema(flywheel.features)
-    features = {name: types[name] for name in flywheel.features.descriptions}
     return {
         **decision_schema(flywheel),
-        **features,
+        **seen_schema(flywheel),
         LABEL: pl.Int8(),
         REWARD: pl.Float64(),
         WEIGHT: pl.Float64(),
@@ -38,7 +36,11 @@ def decided_on(flywheel: Flywheel, matured: date) -> date:
 
 
 def training_set(
-    decisions: pl.DataFrame, features: pl.DataFrame, facts: pl.DataFrame, flywheel: Flywheel
+    decisions: pl.DataFrame,
+    snapshots: Snapshots,
+    facts: pl.DataFrame,
+    flywheel: Flywheel,
+    exposures: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Join matured decisions with what they saw and what followed.
 
@@ -47,12 +49,13 @@ def training_set(
     decisions : DataFrame
         Rows of ``organize/fct_decision`` whose outcome has matured; those of other flywheels are
         left out.
-    features : DataFrame
-        The feature view's partitions of the days that they were decided for: the snapshots that
-        they saw.
+    snapshots : mapping of FeatureView to DataFrame
+        The views' partitions of the days that they were decided for: what they saw.
     facts : DataFrame
         Rows of the outcome's fact from the first decision's horizon to what was known when the last
         one matured.
+    exposures : DataFrame, optional
+        Rows of the outcome's exposure, of the same days.
 
     Returns
     -------
@@ -61,14 +64,14 @@ def training_set(
         1 or 0, ``reward`` what it was worth, ``weight`` 1 over the propensity of the action taken.
     """
     outcome, keys = flywheel.outcome, list(flywheel.entity.keys)
-    seen = features.drop(PARTITION).with_columns(entity_id(flywheel))
-    mine = decisions.filter(flywheel=flywheel.name).join(
-        seen,
-        left_on=[ENTITY_ID, DECIDED_AT],
-        right_on=[ENTITY_ID, AS_OF],
-        how="left",
-        maintain_order="left",
-    )
+    mine = decisions.filter(flywheel=flywheel.name)
+    if exposures is not None:
+        mine = mine.join(exposures, on=DECISION_ID, how="semi", maintain_order="left")
+    spine = mine.with_columns(
+        pl.col("candidate").str.json_decode(candidate_type(flywheel)),
+        pl.col(DECIDED_AT).alias(AS_OF),
+    ).unnest("candidate")
+    mine = seen(spine, snapshots, flywheel)
     followed, worth = _followed(mine, facts, outcome, keys)
     positive = followed > 0
     return mine.with_columns(

@@ -1,0 +1,190 @@
+"""Decide: how a ranking becomes actions, and how chance is let in so that the loop learns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from flywheel_assets.declare.rules import check_name, check_share, check_unique
+from flywheel_assets.errors import DeclarationError
+
+
+def _check_count(value: int, what: str) -> None:
+    if value < 1:
+        raise DeclarationError(
+            expected=f"{what} of one or more",
+            found=str(value),
+            remedy="give how many",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TopK:
+    """Act on the best of each day, as many as there is capacity for.
+
+    Parameters
+    ----------
+    capacity : int
+        How many are acted on each day.
+    action, hold : str
+        What the two actions are called.
+    each : str, optional
+        A column whose distinct values the capacity counts, for example the card of a transaction:
+        each stands as its best candidate, and only that one is acted on.
+    """
+
+    capacity: int
+    action: str
+    hold: str = "hold"
+    each: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_count(self.capacity, "a capacity")
+        for action in self.actions:
+            check_name(action, "an action")
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that may be decided; the last is to do nothing."""
+        return (self.action, self.hold)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Threshold:
+    """Act on every candidate whose score is at or above a level."""
+
+    at: float
+    action: str
+    hold: str = "hold"
+
+    def __post_init__(self) -> None:
+        for action in self.actions:
+            check_name(action, "an action")
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that may be decided; the last is to do nothing."""
+        return (self.action, self.hold)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slate:
+    """Show each of some entities its best items.
+
+    Parameters
+    ----------
+    size : int
+        How many items each is shown.
+    per : str
+        The key that a slate is for, for example ``customer_id``.
+    at_most : mapping of str to int
+        Diversity: column -> how many items of a slate may share a value of it.
+    """
+
+    size: int
+    per: str
+    action: str = "show"
+    hold: str = "hold"
+    at_most: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_count(self.size, "a slate")
+        object.__setattr__(self, "at_most", MappingProxyType(dict(self.at_most)))
+        for action in self.actions:
+            check_name(action, "an action")
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that may be decided; the last is to do nothing."""
+        return (self.action, self.hold)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm:
+    """One of several actions, with the numbers by which a model tells it from the others.
+
+    Examples
+    --------
+    >>> Arm(name="price_299", features={"price": 2.99}).features["price"]
+    2.99
+    """
+
+    name: str
+    features: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "an arm")
+        object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arms:
+    """Give each candidate one of several actions: a price, an offer, or none.
+
+    Parameters
+    ----------
+    arms : tuple of Arm
+        Two or more, with the same features.
+    """
+
+    arms: tuple[Arm, ...]
+
+    def __post_init__(self) -> None:
+        check_unique(self.actions, "arms")
+        names = {tuple(sorted(arm.features)) for arm in self.arms}
+        if len(self.arms) < 2 or len(names) > 1:  # noqa: PLR2004  a choice is between two or more
+            raise DeclarationError(
+                expected="two arms or more, all with the same features",
+                found=f"{len(self.arms)} arms, with features {sorted(names)}",
+                remedy="give each Arm a value for every feature",
+            )
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that may be decided."""
+        return tuple(arm.name for arm in self.arms)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that a model may use beside those of the candidate."""
+        return tuple(self.arms[0].features)
+
+
+Allocation: TypeAlias = TopK | Threshold | Slate | Arms
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Epsilon:
+    """Spend a share on candidates, or arms, drawn uniformly from those not chosen.
+
+    With a capacity or a slate it is that share of its places; with a threshold, of those below it;
+    with arms, of the candidates, each of whose arms is then equally likely.
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share(self.share, "the share to explore")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax:
+    """Choose the better more often: with odds of ``exp(score / temperature)``."""
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise DeclarationError(
+                expected="a temperature above zero",
+                found=str(self.temperature),
+                remedy="write it in units of the score, for example temperature=0.05",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Thompson:
+    """Believe one of the model's replicates, drawn anew each time; see `Model.replicates`."""
+
+
+Exploration: TypeAlias = Epsilon | Softmax | Thompson
