@@ -4,12 +4,12 @@ A library of its own: arrays in, an estimate with its interval out, or the reaso
 
 >>> from flywheel_assets.off_policy import LoggedDecisions, difference, snips
 >>> log = {"reward": [1, 0, 0, 1, 0, 0] * 50, "propensity": [0.5] * 300}
->>> challenger = snips(LoggedDecisions(**log, target=[0.8, 0.2, 0.2] * 100))
+>>> challenger = snips(LoggedDecisions(**log, target=[0.8, 0.35, 0.35] * 100))
 >>> champion = snips(LoggedDecisions(**log, target=[0.5, 0.5, 0.5] * 100))
 >>> print(champion)
 0.3333 (95% interval 0.2812 to 0.3887; effective sample size 300 of 300 rows, largest weight 1)
->>> print(f"{difference(challenger, champion):.3f}")
-0.333
+>>> print(f"{difference(challenger, champion):+.3f}")
++0.200
 """
 
 from flywheel_assets.off_policy.estimate import Estimate, difference

@@ -34,8 +34,8 @@ class Estimate:
     parameter : float, optional
         The threshold of switch-DR or the shrinkage of DRos, given or chosen.
     unbiased : ndarray of float64, (n_rows,), optional
-        The same terms before shrinking, where ``terms`` took bias in exchange for variance. Limits
-        then are the wider of both.
+        Those of `dr`, where ``terms`` took bias in exchange for variance. Limits then are the wider
+        of both.
 
     Examples
     --------
@@ -80,7 +80,7 @@ the weight, where 5% is allowed (largest weight 5,000)'
 
     @property
     def standard_error(self) -> float:
-        """Give the standard error; of the direct method, without that of its model."""
+        """Give the standard error, which knows nothing of bias."""
         return self._moments[0].standard_error
 
     @property

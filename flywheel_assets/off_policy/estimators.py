@@ -16,8 +16,9 @@ dr_os       mean(v + lambda w / (w^2 + lambda)        between dm (lambda 0) and 
 
 Every one takes `LoggedDecisions`, a ``level`` and the `Bars` of the overlap, and gives an
 `Estimate`. The interval is that of the mean of the rows' contributions, see
-`flywheel_assets.off_policy.interval`; a ratio is linearised. It takes predictions as given: let the
-model not have seen the rows (cross-fit it).
+`flywheel_assets.off_policy.interval`; a ratio is linearised. Of an estimator that takes some bias
+(dm, switch_dr, dr_os) it reaches as far as that of dr. Predictions are taken as given: the
+model must not have seen the rows (cross-fit it).
 """
 
 from dataclasses import replace
@@ -83,7 +84,8 @@ def replay(logged: LoggedDecisions, *, level: float = 0.95, bars: Bars = DEFAULT
 def dm(logged: LoggedDecisions, *, level: float = 0.95, bars: Bars = DEFAULT_BARS) -> Estimate:
     """Average what the model predicts of the policy (direct method): ``mean(v)``.
 
-    Its interval is over the rows only: it does not know how wrong the model may be.
+    The value is as wrong as the model is, so the interval reaches as far as that of `dr`, which
+    holds the model against what was logged; the standard error is that of the average alone.
 
     Examples
     --------
@@ -92,7 +94,9 @@ def dm(logged: LoggedDecisions, *, level: float = 0.95, bars: Bars = DEFAULT_BAR
     >>> print(f"{dm(rows):.2f}")
     0.55
     """
-    return Estimate("dm", logged.predictions("dm")[1], logged, overlap(logged, bars), level)
+    full = dr(logged, level=level, bars=bars)
+    terms = logged.predictions("dm")[1]
+    return replace(full, estimator="dm", terms=terms, unbiased=full.terms)
 
 
 def ips(logged: LoggedDecisions, *, level: float = 0.95, bars: Bars = DEFAULT_BARS) -> Estimate:
