@@ -26,6 +26,7 @@ from flywheel_assets.errors import (
     InboxError,
     InboxFullError,
     MissingPartitionError,
+    OffPolicyError,
     PublishedError,
     SourceError,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "MissingPartitionError",
     "Model",
     "Observation",
+    "OffPolicyError",
     "Outcome",
     "Policy",
     "PublishedError",

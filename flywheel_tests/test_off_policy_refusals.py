@@ -108,6 +108,8 @@ def test_a_small_log_of_the_policy_itself_is_no_lack_of_overlap() -> None:
         ({"target": [0.5, 0.5, 0.5, -0.5]}, "target from 0 to 1; found -0.5 in row 3"),
         ({"predicted_value": None}, "both predicted and predicted_value"),
         ({"cluster": np.array(["a"] * 4)}, "at least two clusters; found 1"),
+        ({"cluster": np.array(["a", None, "b", "b"])}, "cluster of one type that sorts"),
+        ({"unsupported": math.nan}, "unsupported from 0 to 1; found nan"),
         ({"cluster": np.array(["a", "b"])}, r"cluster of shape \(n_rows,\)"),
     ],
 )

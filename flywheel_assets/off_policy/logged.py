@@ -85,9 +85,13 @@ row 1; log the exact probability of the action that was taken
             "give the evaluated policy's probability of the logged action",
         )
         if self.cluster is not None:
-            found, numbers = np.unique(self.cluster, return_inverse=True)
-            _enough("clusters", len(found))
-            object.__setattr__(self, "cluster", numbers)
+            object.__setattr__(self, "cluster", _numbered(self.cluster))
+        if self.unsupported is not None and not 0 <= self.unsupported <= 1:
+            raise OffPolicyError(
+                expected="unsupported from 0 to 1",
+                found=repr(self.unsupported),
+                remedy="leave it out where it is not known",
+            )
 
     @classmethod
     def of_actions(  # noqa: PLR0913  an array each
@@ -201,6 +205,19 @@ def _within(expected: str, values: Floats, good: npt.NDArray[np.bool_], remedy: 
         raise OffPolicyError(
             expected=expected, found=f"{float(values[first])!r} in row {row}", remedy=remedy
         )
+
+
+def _numbered(cluster: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    try:
+        found, numbers = np.unique(cluster, return_inverse=True)
+    except TypeError as error:
+        raise OffPolicyError(
+            expected="cluster of one type that sorts",
+            found=str(error),
+            remedy="leave no value missing",
+        ) from error
+    _enough("clusters", len(found))
+    return numbers.astype(np.intp)
 
 
 def _enough(what: str, count: int) -> None:

@@ -15,11 +15,11 @@ CHANCE = 0.999
 class Bars:
     """What a log must show of a policy before a value is printed.
 
-    The first two were set by simulation: 2,920 logs of 1,000 or 10,000 rows, 10 or 34 actions,
-    outcome rates of .05 and .0046 and logging policies from almost even to almost certain. The 95%
-    interval of `snips` covered .92 of the time with an effective sample size from 200, .89 from 100
-    to 200, .83 from 50 to 100, .42 below 10; with one row's share below 2% .93, from 2% to 5% .90,
-    from 5% to 10% .82, above half .24. What is missed lies above: ``lower_bound`` held throughout.
+    The first two are set by a simulation of logs with few outcomes and weights from even to wild,
+    ``flywheel_benchmarks/off_policy_coverage.py``. The 95% interval of `snips` covered .91 and more
+    of the time with an effective sample size from 200, .88 from 100, .82 from 50, .42 below 10;
+    with the largest share of one row below 2% .94, below 5% .89, below 10% .82, above half .25.
+    What it misses lies above it: ``lower_bound`` held throughout.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Overlap:
         """Say it in words, the bars that are missed in the first place."""
         return "; ".join(self.problems) or (
             f"effective sample size {self.effective_sample_size:,.0f} of {self.n_rows:,} rows, "
-            f"largest weight {self.largest_weight:,.4g}"
+            f"largest weight {_size(self.largest_weight)}"
         )
 
 
@@ -132,7 +132,7 @@ def _problems(
     if share > bars.weight_share:
         problems.append(
             f"one row carries {share:.0%} of the weight, where {bars.weight_share:.0%} is allowed "
-            f"(largest weight {found.largest_weight:,.4g})"
+            f"(largest weight {_size(found.largest_weight)})"
         )
     if found.unsupported_share > bars.unsupported_share:
         problems.append(
@@ -150,3 +150,7 @@ def _problems(
             "far the value may be from it"
         )
     return tuple(problems)
+
+
+def _size(weight: float) -> str:
+    return f"{weight:,.0f}" if weight >= 1_000 else f"{weight:.4g}"  # noqa: PLR2004  or it is 1e+03
