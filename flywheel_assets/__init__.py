@@ -37,6 +37,7 @@ from flywheel_assets.errors import (
     InboxError,
     InboxFullError,
     MissingPartitionError,
+    OffPolicyError,
     PublishedError,
     SourceError,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "MissingPartitionError",
     "Model",
     "Observation",
+    "OffPolicyError",
     "Outcome",
     "Pairs",
     "Policy",

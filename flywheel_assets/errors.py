@@ -11,6 +11,7 @@ Each error says what was expected, what was found, and what to do::
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
     ├── ConflictError            other writers of a table were faster, again and again
     ├── HomeError                a home folder that does not fit what is asked of it
+    ├── OffPolicyError           logged decisions that do not say what is asked of them
     ├── InboxError               an inbox that cannot do what is asked of it
     │   ├── InboxFullError       no room on the disk: nothing of this was received
     │   └── InboxBusyError       the inbox is not keeping up: send it again later
@@ -72,6 +73,10 @@ class ConflictError(FlywheelError):
 
 class HomeError(FlywheelError):
     """A home folder that does not fit what is asked of it."""
+
+
+class OffPolicyError(FlywheelError):
+    """Logged decisions that do not say what is asked of them."""
 
 
 class InboxError(FlywheelError):
