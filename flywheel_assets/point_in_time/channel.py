@@ -1,6 +1,6 @@
 """The rows that a group of aggregations is about, ready for the compiled loops."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,6 +110,26 @@ class Channel:
 
         return entities_in_parts(self.rows.starts, self.queries.starts)
 
+    def restored(self, found: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Bring results, each (n_queries,) of 8 bytes, from the loops' order into the spine's.
+
+        Their memory is taken over: what one of them leaves is where the next one goes.
+        """
+        from flywheel_assets.point_in_time.kernels.order import scatter
+        from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+
+        results, target = list(found), self.queries.target
+
+        def restore(first: int, last: int) -> None:
+            spare = np.empty(target.size, np.int64)
+            for k in range(first, last):
+                before = results[k].view(np.int64)
+                scatter(0, target.size, before, target, spare)
+                results[k], spare = spare.view(results[k].dtype), before
+
+        spread(restore, rows_in_parts(len(results), target.size))
+        return results
+
     def spread(self, loop: Callable[..., None], *arguments: Any) -> None:
         """Run a compiled loop over all entities; what every such loop takes comes first."""
         from flywheel_assets.point_in_time.kernels.threads import spread
@@ -126,7 +146,6 @@ class Channel:
             self.change_starts,
             self.change_time,
             self.change_row,
-            self.queries.target,
             *arguments,
         )
 

@@ -125,9 +125,8 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     check_zones(table, spine, at)
     moments = flat(microseconds(spine, at)) - conventions.lag // _MICROSECOND
     codes, spine_codes = codes_of(table, spine, by)
-    asked = arrange(spine_codes, [moments])
+    asked, [moments] = arrange(spine_codes, [moments])
     target = asked.arrange([np.arange(moments.size, dtype=np.int32)])
-    moments = asked.arrange([moments])
     queries = Queries(
         starts=asked.starts,
         upper=moments + (conventions.upper == "included"),
@@ -177,12 +176,10 @@ def _rows(
     *,
     ties: bool,
 ) -> tuple[Sorted, Rows]:
-    happened = microseconds(table, EVENT_TIME)
-    known = microseconds(table, KNOWN_AT) if KNOWN_AT in table.columns else happened
+    clocks = [microseconds(table, c) for c in (EVENT_TIME, KNOWN_AT) if c in table.columns]
     lasting, until = replaced(table, availability=conventions.availability)
-    order = arrange(codes.without(lasting[until == NEVER]), happened, known)
-    event_time = order.arrange(happened)
-    known_at = event_time if known is happened else order.arrange(known)
+    order, times = arrange(codes.without(lasting[until == NEVER]), *clocks)
+    event_time, known_at = times[0], times[-1]
     if ties and OBSERVATION_ID in table.columns:
         _untie(order, event_time, known_at, table[OBSERVATION_ID])
     visible_from, settle = event_time, conventions.settle // _MICROSECOND

@@ -76,7 +76,6 @@ def distinct(
     change_starts: Any,
     change_time: Any,
     change_row: Any,
-    target: Any,
     codes: Any,
     out: Any,
 ) -> None:
@@ -133,5 +132,5 @@ def distinct(
                         found[w] += times[w, codes[i]] == 0
                         times[w, codes[i]] += 1
                 left[w] = max(left[w], to)
-                out[w, target[q]] = found[w]
+                out[w, q] = found[w]
             right = max(right, high[q])

@@ -1,0 +1,95 @@
+"""What the aggregations of one channel share: columns, counts, and how figures become series."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flywheel_assets.declare.features import Aggregation
+from flywheel_assets.point_in_time.channel import Channel
+from flywheel_assets.point_in_time.encode import Decode
+from flywheel_assets.point_in_time.layout import Ints
+
+Asked = Sequence[tuple[Aggregation, int]]
+"""Aggregations, and which of the channel's windows is each one's."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column in the order of its channel's rows."""
+
+    numbers: NDArray[Any]
+    decode: Decode
+    numeric: bool
+
+
+@dataclass
+class Computation:
+    """The channel and the columns of some aggregations, and what one leaves for the others."""
+
+    ready: Channel
+    columns: Mapping[str, Column]
+    _counts: Sequence[Ints] | None = field(default=None, init=False)
+    _bitmaps: dict[tuple[int, int], Any] = field(default_factory=dict, init=False)
+
+    @property
+    def counts(self) -> Sequence[Ints]:
+        """How many rows each window holds, n_windows times (n_queries,), in the spine's order."""
+        if self._counts is None:
+            if self.ready.steady:
+                found = np.subtract(self.ready.high, self.ready.low, dtype=np.int64)
+                self._counts = self.ready.restored(found)
+                return self._counts
+            from flywheel_assets.point_in_time.kernels.families import Counts
+
+            none = np.empty((0, 0), np.int64)
+            every = range(self.ready.low.shape[0])
+            self.fold(Counts, self.ready.rows.event_time, every, none, none)
+            assert self._counts is not None
+        return self._counts
+
+    def fold(
+        self, family: Any, numbers: NDArray[Any], windows: Sequence[int], *results: NDArray[Any]
+    ) -> None:
+        """Fold some of the windows into the family's two results, (n_windows, n_queries).
+
+        A result that nobody asks for is empty. Where nobody has counted the rows of the windows
+        before, that is done on the way.
+        """
+        from flywheel_assets.point_in_time.kernels.families import FAMILIES
+        from flywheel_assets.point_in_time.kernels.fold import fold
+
+        ready = self.ready.some(windows)
+        count = self._counts is None and not ready.steady and ready.low is self.ready.low
+        counts = np.zeros(ready.low.shape if count else (0, 0), np.int64)
+        zero = numbers.dtype.type(0)
+        ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, counts, *results)
+        if count:
+            self._counts = self.ready.restored(counts)
+
+    def series(
+        self, name: str, numbers: NDArray[Any], window: int, decode: Decode, least: int = 1
+    ) -> pl.Series:
+        """Make a column, null where the window holds fewer than `least` rows, without a copy."""
+        import pyarrow as pa
+
+        if least and (window, least) not in self._bitmaps:
+            packed = np.packbits(self.counts[window] >= least, bitorder="little")
+            self._bitmaps[window, least] = pa.py_buffer(packed)
+        kind = pa.from_numpy_dtype(numbers.dtype)
+        buffers = [self._bitmaps.get((window, least)), pa.py_buffer(numbers)]
+        array = pa.Array.from_buffers(kind, numbers.size, buffers)
+        return decode(pl.Series(name, pl.from_arrow(array)))
+
+
+def same(found: pl.Series) -> pl.Series:
+    """Leave numbers as they are."""
+    return found
+
+
+def nested(asked: Asked) -> list[int]:
+    """List the windows that are asked for, from the shortest to the longest."""
+    return sorted({w for _, w in asked})
