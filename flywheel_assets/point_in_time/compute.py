@@ -61,15 +61,12 @@ def _check_numeric(group: Sequence[Aggregation], columns: Mapping[str, Column]) 
 
 
 def _distinct(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series]:
-    from flywheel_assets.point_in_time.kernels.distinct import distinct, number
-    from flywheel_assets.point_in_time.kernels.threads import spread
+    from flywheel_assets.point_in_time.kernels.distinct import distinct
 
     ready, windows, numbers = work.ready, nested(asked), work.columns[column].numbers
-    codes = np.empty(numbers.size, np.int32)
-    floats = numbers.dtype == np.float64
-    spread(number, ready.parts, ready.rows.starts, numbers.view(np.int64), floats, codes)
     counts = np.zeros((len(windows), ready.high.size), np.int64)
-    ready.some(windows).spread(distinct, codes, counts)
+    floats = numbers.dtype == np.float64
+    ready.some(windows).spread(distinct, numbers.view(np.int64), floats, counts)
     found = dict(zip(windows, ready.restored(counts), strict=True))
     return {a.name: work.series(a.name, found[w], w, same, least=0) for a, w in asked}
 
