@@ -1,8 +1,8 @@
 """The rows that a group of aggregations is about, ready for the compiled loops."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ class Queries:
     target: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class Begin:
+class Begin(NamedTuple):
     """Where a window begins: so long before its upper edge, rounded down to a multiple of a step.
 
     Parameters
@@ -110,26 +109,6 @@ class Channel:
 
         return entities_in_parts(self.rows.starts, self.queries.starts)
 
-    def restored(self, found: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Bring results, each (n_queries,) of 8 bytes, from the loops' order into the spine's.
-
-        Their memory is taken over: what one of them leaves is where the next one goes.
-        """
-        from flywheel_assets.point_in_time.kernels.order import scatter
-        from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
-
-        results, target = list(found), self.queries.target
-
-        def restore(first: int, last: int) -> None:
-            spare = np.empty(target.size, np.int64)
-            for k in range(first, last):
-                before = results[k].view(np.int64)
-                scatter(0, target.size, before, target, spare)
-                results[k], spare = spare.view(results[k].dtype), before
-
-        spread(restore, rows_in_parts(len(results), target.size))
-        return results
-
     def spread(self, loop: Callable[..., None], *arguments: Any) -> None:
         """Run a compiled loop over all entities; what every such loop takes comes first."""
         from flywheel_assets.point_in_time.kernels.threads import spread
@@ -150,13 +129,13 @@ class Channel:
         )
 
 
-def channel(rows: Rows, queries: Queries, begins: Sequence[Begin | None]) -> Channel:
+def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     """Find which rows each window covers.
 
     Parameters
     ----------
-    begins : sequence of Begin or None
-        Where each window begins, the longest last; None for one that covers all.
+    begins : sequence of Begin, (n_windows,)
+        Where each window begins, the longest last.
     """
     from flywheel_assets.point_in_time.kernels import ranges
     from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
@@ -184,13 +163,9 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin | None]) -> Cha
     high = np.empty(queries.upper.size, np.int32)
     spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
     low = np.empty((len(begins), high.size), np.int32)
-    for w, begin in enumerate(begins):
-        if begin is None:
-            low[w] = np.repeat(rows.starts[:-1], np.diff(queries.starts))
-            np.minimum(low[w], high, out=low[w])
-        else:
-            given = (rows.starts, queries.starts, rows.event_time, queries.upper)
-            spread(ranges.lows, parts, *given, begin.back, begin.step, high, low[w])
+    backs, steps = (np.array(given, np.int64) for given in zip(*begins, strict=True))
+    given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
+    spread(ranges.lows, parts, *given, high, low)
     return Channel(
         rows=rows,
         queries=queries,

@@ -67,7 +67,7 @@ def _distinct(work: Computation, column: str, asked: Asked) -> dict[str, pl.Seri
     counts = np.zeros((len(windows), ready.high.size), np.int64)
     floats = numbers.dtype == np.float64
     ready.some(windows).spread(distinct, numbers.view(np.int64), floats, counts)
-    found = dict(zip(windows, ready.restored(counts), strict=True))
+    found = dict(zip(windows, work.restored(counts), strict=True))
     return {a.name: work.series(a.name, found[w], w, same, least=0) for a, w in asked}
 
 
@@ -83,7 +83,7 @@ def _places(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series
     ]
     ready.some(windows).spread(ends, given.numbers, *results)
     names = [(f, w) for f in wanted for w in windows]
-    rows = ready.restored([row for result in results for row in result])
+    rows = work.restored([row for result in results for row in result])
     found = dict(zip(names, rows, strict=True))
     return {
         a.name: work.series(a.name, found[a.function, w], w, given.decode) for a, w in asked

@@ -71,7 +71,7 @@ def _folded(
         for name in names
     ]
     work.fold(family, numbers, windows, *results)
-    rows = work.ready.restored(row for result in results for row in result)
+    rows = work.restored(row for result in results for row in result)
     keys = [(name, w) for name in names if name in wanted for w in windows]
     return dict(zip(keys, rows, strict=True))
 

@@ -103,7 +103,7 @@ class Prepared:
     rows: Rows
     order: Sorted
     queries: Queries
-    begins: Callable[[Span], Begin | None]
+    begins: Callable[[Span], Begin]
 
 
 def prepare(  # noqa: PLR0913  two frames, and what their columns mean
@@ -135,11 +135,9 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     # Edges are moved by a microsecond, the finest time there is, to take in or leave out a moment.
     moved = (conventions.upper == "included") - (conventions.lower == "excluded")
 
-    def begins(span: Span) -> Begin | None:
+    def begins(span: Span) -> Begin:
         window, aligned = span
-        if window is None:
-            return None
-        back = min(window // _MICROSECOND, _EVER)
+        back = _EVER if window is None else min(window // _MICROSECOND, _EVER)
         return Begin(back + moved, _DAY if aligned else 1)
 
     order, rows = _rows(table, codes, conventions, ties=ties)

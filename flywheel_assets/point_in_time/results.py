@@ -1,6 +1,6 @@
 """What the aggregations of one channel share: columns, counts, and how figures become series."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ class Computation:
     ready: Channel
     columns: Mapping[str, Column]
     _counts: Sequence[Ints] | None = field(default=None, init=False)
+    _spare: list[Ints] = field(default_factory=list, init=False)
     _bitmaps: dict[tuple[int, int], Any] = field(default_factory=dict, init=False)
 
     @property
@@ -41,7 +42,7 @@ class Computation:
         if self._counts is None:
             if self.ready.steady:
                 found = np.subtract(self.ready.high, self.ready.low, dtype=np.int64)
-                self._counts = self.ready.restored(found)
+                self._counts = self.restored(found)
                 return self._counts
             from flywheel_assets.point_in_time.kernels.families import Counts
 
@@ -68,7 +69,29 @@ class Computation:
         zero = numbers.dtype.type(0)
         ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, counts, *results)
         if count:
-            self._counts = self.ready.restored(counts)
+            self._counts = self.restored(counts)
+
+    def restored(self, found: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Bring results, each (n_queries,) of 8 bytes, from the loops' order into the spine's.
+
+        Their memory is taken over: what one of them leaves is where the next one goes. So loops
+        write one place after another, and no new memory is touched.
+        """
+        from flywheel_assets.point_in_time.kernels.order import scatter
+        from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+
+        results, target = list(found), self.ready.queries.target
+
+        def restore(first: int, last: int) -> None:
+            spare = self._spare.pop() if self._spare else np.empty(target.size, np.int64)
+            for k in range(first, last):
+                before = results[k].view(np.int64)
+                scatter(0, target.size, before, target, spare)
+                results[k], spare = spare.view(results[k].dtype), before
+            self._spare.append(spare)
+
+        spread(restore, rows_in_parts(len(results), target.size))
+        return results
 
     def series(
         self, name: str, numbers: NDArray[Any], window: int, decode: Decode, least: int = 1
