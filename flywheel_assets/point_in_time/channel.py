@@ -137,7 +137,7 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     begins : sequence of Begin, (n_windows,)
         Where each window begins, the longest last.
     """
-    from flywheel_assets.point_in_time.kernels import ranges
+    from flywheel_assets.point_in_time.kernels import order, ranges
     from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
 
     parts = entities_in_parts(rows.starts, queries.starts)
@@ -158,6 +158,9 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
         change_time = np.empty(change_starts[-1], np.int64)
         change_row = np.empty(change_starts[-1], np.int32)
         spread(ranges.changes, parts, *given, regular, change_starts, change_time, change_row)
+        taken = np.empty_like(change_row)
+        spread(order.sort, parts, change_starts, change_time, change_time, taken)
+        spread(order.reorder, parts, change_starts, taken, change_row)
         if regular.all():
             regular = np.empty(0, np.bool_)
     high = np.empty(queries.upper.size, np.int32)

@@ -37,20 +37,21 @@ class Sorted:
 
     def arrange(self, values: Chunks) -> NDArray[Any]:
         """Bring a column, (n_input_rows,), into this order, (n_rows,)."""
+        return self._reordered(_scattered(values, self.slot, self.taken.size))
+
+    def arrange_few(self, rows: Ints, values: Ints, others: int) -> Ints:
+        """Make a column, (n_rows,), of what is known of a few input rows, and of all others."""
+        out = np.full(self.taken.size, others)
+        slots = self.slot[rows]
+        out[slots[slots >= 0]] = values[slots >= 0]
+        return self._reordered(out)
+
+    def _reordered(self, slotted: NDArray[Any]) -> NDArray[Any]:
         from flywheel_assets.point_in_time.kernels.order import reorder
         from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
 
-        out = _scattered(values, self.slot, self.taken.size)
-        spread(reorder, entities_in_parts(self.starts), self.starts, self.taken, out)
-        return out
-
-    def places(self, rows: Ints) -> NDArray[np.int32]:
-        """Say where some input rows stand; -1 for those of no entity."""
-        slots = self.slot[rows]
-        where = np.empty(self.taken.size + 1, np.int32)
-        where[self.taken] = np.arange(self.taken.size, dtype=np.int32)
-        where[-1] = -1
-        return where[slots]
+        spread(reorder, entities_in_parts(self.starts), self.starts, self.taken, slotted)
+        return slotted
 
 
 def _scattered(values: Chunks, slot: NDArray[np.int32], n_rows: int) -> NDArray[Any]:

@@ -174,6 +174,8 @@ def _rows(
     *,
     ties: bool,
 ) -> tuple[Sorted, Rows]:
+    from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+
     clocks = [microseconds(table, c) for c in (EVENT_TIME, KNOWN_AT) if c in table.columns]
     lasting, until = replaced(table, availability=conventions.availability)
     order, times = arrange(codes.without(lasting[until == NEVER]), *clocks)
@@ -183,12 +185,16 @@ def _rows(
     visible_from, settle = event_time, conventions.settle // _MICROSECOND
     if conventions.availability and known_at is not event_time:
         known_at = known_at - settle if settle else known_at
-        visible_from = np.maximum(event_time, known_at, out=known_at)
+        visible_from = known_at
+
+        def later(first: int, last: int) -> None:
+            some = slice(first, last)
+            np.maximum(event_time[some], known_at[some], out=known_at[some])
+
+        spread(later, rows_in_parts(event_time.size))
     visible_to: Ints | None = None
     if lasting.size:
-        places = order.places(lasting)
-        visible_to = np.full(event_time.size, np.iinfo(np.int64).max)
-        visible_to[places[places >= 0]] = until[places >= 0] - settle
+        visible_to = order.arrange_few(lasting, until - settle, np.iinfo(np.int64).max)
     return order, Rows(
         starts=order.starts,
         event_time=event_time,

@@ -132,15 +132,17 @@ def changes(
     time: Any,
     row: Any,
 ) -> None:
-    """List when the rows that are not regular come and go, in order of time for each entity.
+    """List when the rows that are not regular come and go, row by row for each entity.
 
     Parameters
     ----------
+    time : ndarray of int64, (n_changes,)
+        Written.
     row : ndarray of int32, (n_changes,)
         Written: a row that comes, or ``~row`` where it goes.
     """
     for g in range(first, last):
-        k = begin = change_starts[g]
+        k = change_starts[g]
         for i in range(starts[g], starts[g + 1]):
             if not regular[i] and visible_from[i] < visible_to[i]:
                 time[k], row[k] = visible_from[i], i
@@ -148,8 +150,3 @@ def changes(
                 if visible_to[i] != FOREVER:
                     time[k], row[k] = visible_to[i], ~i
                     k += 1
-        if k - begin > 1:
-            order = np.argsort(time[begin:k])
-            times, rows = time[begin:k].copy(), row[begin:k].copy()
-            for i in range(k - begin):
-                time[begin + i], row[begin + i] = times[order[i]], rows[order[i]]
