@@ -78,13 +78,9 @@ def _places(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series
     ready, windows, given = work.ready, nested(asked), work.columns[column]
     wanted = [f for f in _PLACES if any(a.function == f for a, _ in asked)]
     shape = (len(windows), ready.high.size)
-    results = [
-        np.zeros(shape if f in wanted else (0, 0), given.numbers.dtype) for f in _PLACES
-    ]
+    results = [np.zeros(shape if f in wanted else (0, 0), given.numbers.dtype) for f in _PLACES]
     ready.some(windows).spread(ends, given.numbers, *results)
     names = [(f, w) for f in wanted for w in windows]
     rows = work.restored([row for result in results for row in result])
     found = dict(zip(names, rows, strict=True))
-    return {
-        a.name: work.series(a.name, found[a.function, w], w, given.decode) for a, w in asked
-    }
+    return {a.name: work.series(a.name, found[a.function, w], w, given.decode) for a, w in asked}

@@ -40,16 +40,15 @@ class Computation:
     def counts(self) -> Sequence[Ints]:
         """How many rows each window holds, n_windows times (n_queries,), in the spine's order."""
         if self._counts is None:
-            if self.ready.steady:
-                found = np.subtract(self.ready.high, self.ready.low, dtype=np.int64)
-                self._counts = self.restored(found)
-                return self._counts
-            from flywheel_assets.point_in_time.kernels.families import Counts
+            ready = self.ready
+            found = np.subtract(ready.high, ready.low, dtype=np.int64)
+            if not ready.steady:
+                from flywheel_assets.point_in_time.kernels.families import Counts
 
-            none = np.empty((0, 0), np.int64)
-            every = range(self.ready.low.shape[0])
-            self.fold(Counts, self.ready.rows.event_time, every, none, none)
-            assert self._counts is not None
+                none = np.empty((0, 0), np.int64)
+                found[:] = 0
+                self._walk(Counts, ready, ready.rows.event_time, found, none, none)
+            self._counts = self.restored(found)
         return self._counts
 
     def fold(
@@ -60,16 +59,21 @@ class Computation:
         A result that nobody asks for is empty. Where nobody has counted the rows of the windows
         before, that is done on the way.
         """
+        ready = self.ready.some(windows)
+        count = self._counts is None and not ready.steady and ready is self.ready
+        counts = np.zeros(ready.low.shape if count else (0, 0), np.int64)
+        self._walk(family, ready, numbers, counts, *results)
+        if count:
+            self._counts = self.restored(counts)
+
+    def _walk(
+        self, family: Any, ready: Channel, numbers: NDArray[Any], *results: NDArray[Any]
+    ) -> None:
         from flywheel_assets.point_in_time.kernels.families import FAMILIES
         from flywheel_assets.point_in_time.kernels.fold import fold
 
-        ready = self.ready.some(windows)
-        count = self._counts is None and not ready.steady and ready.low is self.ready.low
-        counts = np.zeros(ready.low.shape if count else (0, 0), np.int64)
         zero = numbers.dtype.type(0)
-        ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, counts, *results)
-        if count:
-            self._counts = self.restored(counts)
+        ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, *results)
 
     def restored(self, found: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
         """Bring results, each (n_queries,) of 8 bytes, from the loops' order into the spine's.

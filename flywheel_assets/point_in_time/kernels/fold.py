@@ -113,11 +113,62 @@ def _gather(family: Any, tiles: Any, n: Any, to: Any, first: Any) -> None:
 
 
 @njit
-def _come(family: Any, tiles: Any, n: Any, j: Any, value: Any, zero: Any) -> None:
-    """Add one row to a tile."""
-    state = _load(family, tiles, j) if n[j] else _start(family, value, zero)
-    _store(family, tiles, j, _add(family, state, value))
-    n[j] += 1
+def _build(
+    family: Any, tiles: Any, n: Any, begins: Any, values: Any, present: Any, zero: Any
+) -> Any:
+    """Make the whole tiles of an entity; write where each size begins, and say how many there are.
+
+    The last rows, too few for a tile, are in none.
+    """
+    begins[0], begins[1] = 0, values.size >> _SIDE
+    for j in range(begins[1]):
+        _fill(family, tiles, n, j, values, present, zero)
+    n_sizes: Any = 0
+    while values.size >> (_SIDE * (n_sizes + 1)):
+        n_sizes += 1
+        begin = begins[n_sizes]
+        begins[n_sizes + 1] = begin + (values.size >> (_SIDE * (n_sizes + 1)))
+        for j in range(begins[n_sizes + 1] - begin):
+            _gather(family, tiles, n, begin + j, begins[n_sizes - 1] + (j << _SIDE))
+    return n_sizes
+
+
+@njit
+def _change(
+    family: Any,
+    tiles: Any,
+    n: Any,
+    begins: Any,
+    n_sizes: Any,
+    r: Any,
+    values: Any,
+    present: Any,
+    zero: Any,
+) -> None:
+    """Let a row that has come, or gone, do so in the tiles that hold it."""
+    for k in range(n_sizes):
+        place = r >> (_SIDE * (k + 1))
+        j = begins[k] + place
+        if j == begins[k + 1]:
+            break
+        if present[r]:
+            state = _load(family, tiles, j) if n[j] else _start(family, values[r], zero)
+            _store(family, tiles, j, _add(family, state, values[r]))
+            n[j] += 1
+        elif k == 0:
+            _fill(family, tiles, n, j, values, present, zero)
+        else:
+            _gather(family, tiles, n, j, begins[k - 1] + (place << _SIDE))
+
+
+@njit
+def _largest(n_sizes: Any, at: Any, to: Any) -> Any:
+    """Say how large a tile ends before row `at` and does not begin before row `to`; 0 for none."""
+    for k in range(n_sizes):
+        rows = 1 << (_SIDE * (k + 1))
+        if at & (rows - 1) or at - rows < to:
+            return k
+    return n_sizes
 
 
 def _compiled(stamp: int) -> Any:
@@ -160,45 +211,20 @@ def _compiled(stamp: int) -> Any:
             steady = regular.size == 0
             for r in range(size):
                 present[r] = steady or regular[first + r]
-            for j in range(size >> _SIDE):
-                _fill(family, tiles, n, j, values, present, zero)
-            n_sizes, begins[0], begins[1] = 0, 0, size >> _SIDE
-            while size >> (_SIDE * (n_sizes + 1)):
-                n_sizes += 1
-                smaller, to = begins[n_sizes - 1], begins[n_sizes]
-                n_larger = size >> (_SIDE * (n_sizes + 1))
-                for j in range(n_larger):
-                    _gather(family, tiles, n, to + j, smaller + (j << _SIDE))
-                begins[n_sizes + 1] = to + n_larger
+            n_sizes = _build(family, tiles, n, begins, values, present, zero)
             for q in range(query_starts[g], query_starts[g + 1]):
                 while change < last_change and change_time[change] < upper[q]:
                     row = change_row[change]
                     change += 1
-                    comes = row >= 0
-                    r = (row if comes else ~row) - first
-                    present[r] = comes
-                    for k in range(n_sizes):
-                        j = begins[k] + (r >> (_SIDE * (k + 1)))
-                        if j == begins[k + 1]:
-                            break
-                        if comes:
-                            _come(family, tiles, n, j, values[r], zero)
-                        elif k == 0:
-                            _fill(family, tiles, n, j, values, present, zero)
-                        else:
-                            smaller = begins[k - 1] + ((j - begins[k]) << _SIDE)
-                            _gather(family, tiles, n, j, smaller)
+                    r = (row if row >= 0 else ~row) - first
+                    present[r] = row >= 0
+                    _change(family, tiles, n, begins, n_sizes, r, values, present, zero)
                 at, held = high[q] - first, 0
                 state = _start(family, values[0], zero)
                 for w in range(n_windows):
                     to = low[w, q] - first
                     while at > to:
-                        k, m = 0, 0
-                        while k < n_sizes:
-                            rows = 1 << (_SIDE * (k + 1))
-                            if at & (rows - 1) or at - rows < to:
-                                break
-                            k += 1
+                        k = _largest(n_sizes, at, to)
                         if k:
                             at -= 1 << (_SIDE * k)
                             j = begins[k - 1] + (at >> (_SIDE * k))

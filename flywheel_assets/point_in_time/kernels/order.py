@@ -59,7 +59,7 @@ def sort(first: int, last: int, starts: Any, time: Any, known: Any, order: Any) 
 
 @njit(cache=True, nogil=True)
 def reorder(first: int, last: int, starts: Any, taken: Any, values: Any) -> None:
-    """Take each entity's values from where they stand, in place: ``values[i] = values[taken[i]]``."""
+    """Take each entity's values from where they stand: ``values[i] = values[taken[i]]``."""
     for g in range(first, last):
         begin, end = starts[g], starts[g + 1]
         while begin < end and taken[begin] == begin:
