@@ -18,8 +18,10 @@ from flywheel_assets.errors import PublishedError
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates
 from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.decisions import decide, decision_schema
+from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.model import matrix
+from flywheel_assets.stages.policy import decide
+from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.seen import Snapshots
 
 
@@ -102,10 +104,10 @@ def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -
     considered = candidates(snapshots, flywheel)
     version = champion_as_of(build, flywheel, day)
     scorer = champion_scorer(build, flywheel, version)
-    scores = None
+    predicted = None
     if scorer is not None and considered.height:
-        scores = scorer(matrix(considered, flywheel.model))
-    return decide(considered, scores, flywheel, day, version)
+        predicted = Predicted(scorer(matrix(considered, flywheel.model))[:, None])
+    return decide(considered, predicted, flywheel, day, version)
 
 
 def _publish(
