@@ -1,16 +1,12 @@
 """Pairs, filters and slates through the whole loop, on real Delta tables."""
 
-from datetime import date, timedelta
 from pathlib import Path
 
-import polars as pl
-import pytest
-
-from flywheel_assets import AlreadySeen, Flywheel, FrequencyCap
+from flywheel_assets import Flywheel
 from flywheel_assets.dagster_assets.turn import Turner, replay
 from flywheel_assets.stores.home import Home
 from flywheel_tests.conftest import contents
-from flywheel_tests.shelf import DAY, START, bought, purchases, shelf, stored
+from flywheel_tests.shelf import DAY, START, bought, shelf, stored
 
 N_DAYS = 9
 
