@@ -173,7 +173,7 @@ class _Places:
     def chances(self) -> Floats:
         believed = self._believed
         if believed is None:
-            return _act_or_hold(self._included(self.contest.value[:, 0]).chance)
+            return _act_or_hold(self._by_score.chance)
         # One at a time: all of them together would be many times the candidates' own size.
         mean = np.zeros(self.contest.frame.height)
         for value in believed:
@@ -181,12 +181,11 @@ class _Places:
         return _act_or_hold(_whole(mean / len(believed)))
 
     def draw(self) -> Ints:
-        value, believed = self.contest.value[:, 0], self._believed
+        included, believed = self._by_score, self._believed
+        held = np.ones(len(self.contest.ids), dtype=np.int64)
         if believed is not None:
             which = (uniform(self._names, "replicate") * len(believed)).astype(np.int64)
-            value = believed[which[self._groups.codes], np.arange(len(value))]
-        included = self._included(value)
-        held = np.ones(len(value), dtype=np.int64)
+            included = self._included(believed[which[self._groups.codes], np.arange(len(held))])
         drawn = systematic(
             included.places,
             self._groups.some(included.standing),
@@ -195,6 +194,10 @@ class _Places:
         )
         held[included.standing[drawn]] = 0
         return held
+
+    @cached_property
+    def _by_score(self) -> _Included:
+        return self._included(self.contest.value[:, 0])
 
     @property
     def _believed(self) -> Floats | None:
@@ -207,7 +210,7 @@ class _Places:
     def _grouped(self) -> tuple[Groups, pl.Series]:
         """Who competes with whom, and what each group is called."""
         per = [self.declared.per] if isinstance(self.declared, Slate) else []
-        codes, found = _coded(self.contest.frame, [AS_OF, *per])
+        codes, found = coded(self.contest.frame, [AS_OF, *per])
         texts = [pl.col(name).cast(pl.String) for name in (AS_OF, *per)]
         name = pl.concat_str(pl.lit(self.contest.flywheel.name), *texts, separator=":")
         return Groups(codes, found.height), found.select(name.alias("name")).to_series()
@@ -244,7 +247,7 @@ class _Places:
         each = self.declared.each if isinstance(self.declared, TopK) else None
         if each is None:
             return None
-        codes, found = _coded(self.contest.frame, [AS_OF, each])
+        codes, found = coded(self.contest.frame, [AS_OF, each])
         alone = self.contest.frame[each].is_null().to_numpy()
         codes = np.where(alone, found.height + np.arange(len(codes)), codes)
         kept, codes = np.unique(codes, return_inverse=True)
@@ -288,7 +291,7 @@ def _whole(chance: Floats) -> Floats:
     return np.where(chance > 1.0 - ROUNDING, 1.0, chance)
 
 
-def _coded(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[Ints, pl.DataFrame]:
+def coded(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[Ints, pl.DataFrame]:
     """Give each row the number of its values among the distinct ones; null is one of them."""
     found = frame.select(*columns).unique().sort(*columns).with_row_index("_code")
     coded = frame.select(*columns).join(
