@@ -78,9 +78,9 @@ def estimator() -> Any:
     return LogisticRegression()
 
 
-def shelf(source: TableFile | None = None, *, replicates: int = 0, **policy: Any) -> Flywheel:
+def shelf(fact: Fact | None = None, *, replicates: int = 0, **policy: Any) -> Flywheel:
     """Declare the flywheel; ``policy`` changes its policy."""
-    fact = purchases(source)
+    fact = fact or purchases()
     by_customer, by_item = _count(fact, customer, "buys"), _count(fact, item, "sold")
     common: dict[str, Any] = {"fact": fact, "window": 7 * DAY}
     generators = (
