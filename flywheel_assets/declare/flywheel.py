@@ -93,10 +93,18 @@ class Flywheel:
         self._check_learner(what)
 
     def _check_views(self, what: str) -> None:
+        candidates = self.policy.candidates
+        if isinstance(candidates, Pairs) and candidates.of not in self.views:
+            raise DeclarationError(
+                expected=f"pairs of {what} for whom a view among its features describes",
+                found=f"of={candidates.of.name!r}",
+                remedy="add it to features",
+            )
         known = [*self.entity.keys, AS_OF, *(g.name for g in self.policy.generators)]
         for view in self.views:
             check_columns(view.entity.keys, known, f"the keys of view {view.name!r} in {what}")
-            known += [name for name in view.descriptions if name not in known]
+            check_unique([*known, *view.descriptions], f"what a decision of {what} sees")
+            known += view.descriptions
         for feature in self.expressions:
             check_expression(feature.expression, known, f"{feature.name!r} of {what}")
             known.append(feature.name)
