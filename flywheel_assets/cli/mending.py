@@ -45,3 +45,18 @@ def doctor(mend: Annotated[bool, typer.Option(help="Mend what is safe to mend.")
         table.add_row(finding.where, finding.what, by + finding.remedy)
     console.print(table if table.row_count else "Nothing is wrong.")
     raise typer.Exit(int(left > 0))
+
+
+@app.command()
+def vacuum(
+    retention_hours: Annotated[int, typer.Option(help="Kept for so long after replaced.")] = 168,
+    dry_run: Annotated[bool, typer.Option(help="Say what it would free.")] = False,
+) -> None:
+    """Free the disk of replaced data files, but for those that registered models need."""
+    from flywheel_assets.stores import vacuum as vacuuming
+
+    shown = Table("table", "files", "MB", "kept for models: versions")
+    for freed in vacuuming.vacuum(current_home(), retention_hours, dry_run=dry_run):
+        kept = ", ".join(map(str, freed.kept_versions)) or "-"
+        shown.add_row(freed.table, f"{freed.files:,}", f"{freed.size / 1e6:,.1f}", kept)
+    console.print(shown if shown.row_count else "Nothing to free.")
