@@ -19,11 +19,11 @@ from flywheel_assets.dagster_assets.doctor import examine
 from flywheel_assets.dagster_assets.orphans import PROCESS
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.flywheels import FLYWHEELS
-from flywheel_assets.stages.model import PROMOTION_SCHEMA
 from flywheel_assets.stores import delta_log
 from flywheel_assets.stores.doctor import examine_stores
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
 from flywheel_assets.stores.tables import Tables
 from flywheel_tests.durable_writers import DAY, NEXT, SCHEMA, rows
 

@@ -46,3 +46,25 @@ def rollback(
     day = since.date() if since else None
     made = promotions.rollback(build_for(current_home()), find(name), to, why, day)
     console.print(f"{name}: back to version {made.version}, from {made.since} on.")
+
+
+@app.command()
+def reproduce(
+    name: FlywheelName,
+    version: Annotated[int, typer.Argument(help="A registered version.")],
+) -> None:
+    """Train a version again from the rows its run names; exit 1 unless all is the same."""
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.reproducing import reproduce as train_again
+
+    made = train_again(build_for(current_home()), find(name), version)
+    source = made.source
+    console.print(
+        f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "
+        f"partitions {source.first} to {source.last}"
+    )
+    for difference in made.differences:
+        console.print(f"different: {difference}")
+    if made.differences:
+        raise typer.Exit(1)
+    console.print(f"{name} version {version}: the same rows, the same predictions.")

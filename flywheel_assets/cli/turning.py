@@ -93,8 +93,8 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
 def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
     from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.closed_loop import row_counts
-    from flywheel_assets.dagster_assets.model import champion_as_of
-    from flywheel_assets.stages.model import MODEL_SCHEMA
+    from flywheel_assets.dagster_assets.promotions import champion_as_of
+    from flywheel_assets.stages.challenge import MODEL_SCHEMA
 
     build = build_for(turner.home)
     table = Table("table", "rows")
