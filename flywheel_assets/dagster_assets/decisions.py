@@ -19,7 +19,6 @@ from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.decisions import decide, decision_schema
-from flywheel_assets.stages.model import matrix
 from flywheel_assets.stages.seen import Snapshots
 
 
@@ -104,7 +103,7 @@ def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -
     scorer = champion_scorer(build, flywheel, version)
     scores = None
     if scorer is not None and considered.height:
-        scores = scorer(matrix(considered, flywheel.model))
+        scores = scorer(considered).expected[:, 0]
     return decide(considered, scores, flywheel, day, version)
 
 
