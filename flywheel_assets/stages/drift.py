@@ -323,7 +323,7 @@ def _edges(reference: Profile, bins: int) -> Floats:
     wanted = np.arange(1, bins) / bins
     position = np.searchsorted(reference.at_most, wanted - 1e-12)
     edges = np.unique(reference.value[np.minimum(position, len(reference.value) - 1)])
-    return edges[edges < reference.value[-1]]
+    return np.asarray(edges[edges < reference.value[-1]], dtype=np.float64)
 
 
 def _of_categories(reference: Profile, known: pl.Series, bins: int) -> tuple[Floats, Floats]:
