@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from flywheel_assets import Epsilon, Flywheel, Gate
@@ -202,17 +203,11 @@ def test_no_outcome_of_training_overlaps_with_the_holdout() -> None:
     assert inside["partition_date"].min() == DAY - timedelta(days=89)
 
 
-class Broken:
+class Broken(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator whose training fails."""
 
     def fit(self, *_: Any, **__: Any) -> "Broken":
         raise ValueError("no luck today")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        return {}
-
-    def set_params(self, **_: Any) -> "Broken":
-        return self
 
 
 def test_what_cannot_be_trained_loaded_or_judged_is_refused_with_the_reason() -> None:
