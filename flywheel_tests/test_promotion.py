@@ -191,7 +191,7 @@ def test_a_second_rollback_goes_further_and_a_promotion_forward(
     said = command.invoke(app, ["promote", "repurchase", "4", "--why", "it was not the model"])
     assert said.exit_code == 0, said.output
     assert champion_as_of(build, quick, LAST + DAY) == 4
-    assert ledger_of(build, quick).line(LAST + DAY) == [1, 4]
+    assert ledger_of(build, quick).line(LAST + DAY) == [2, 1, 4]
 
 
 def test_an_alias_off_the_ledger_is_said_and_mended(turned: Turner, build: Build) -> None:
@@ -235,15 +235,18 @@ def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: C
     source = build.registry.rows_of(registered_name(quick), 4)
     folder = turned.home.lakehouse / "repurchase" / "training_set"
     file = next((folder / f"partition_date={MONDAYS[1]}").glob("*.parquet"))
-    whole = file.read_bytes()
+    size = file.stat().st_size
     pl.read_parquet(file).with_columns(1 - pl.col("outcome")).write_parquet(file)
+    for entry in (folder / "_delta_log").glob("*.json"):
+        text = entry.read_text()
+        if file.name in text:
+            entry.write_text(text.replace(f'"size":{size}', f'"size":{file.stat().st_size}'))
     said = command.invoke(app, ["reproduce", "repurchase", "4"])
     assert said.exit_code == 1
     assert "different: rows with sha256" in said.output
     assert "predictions differ" in said.output
+    other = replace(quick, model=replace(quick.model, training_window=80 * DAY))
+    assert reproduce(build, other, 4).differences[0] == "the model is declared differently by now"
     file.unlink()
     (lost,) = reproduce(build, quick, 4).differences
     assert f"version {source.delta_version} of repurchase/training_set cannot be read" in lost
-    file.write_bytes(whole)
-    other = replace(quick, model=replace(quick.model, training_window=80 * DAY))
-    assert reproduce(build, other, 4).differences == ("the model is declared differently by now",)
