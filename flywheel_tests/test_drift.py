@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -57,7 +58,7 @@ def test_psi_is_the_sum_by_hand(
     edges = {ordered[int(np.ceil(len(ordered) * i / 10 - 1e-9)) - 1] for i in range(1, 10)}
     cuts = [-np.inf, *sorted(e for e in edges if e < ordered[-1]), np.inf]
     expected = 0.0
-    for low, high in [*zip(cuts, cuts[1:], strict=False), (None, None)]:
+    for low, high in [*pairwise(cuts), (None, None)]:
         shares = [
             sum(v is None if low is None else v is not None and low < v <= high for v in column)
             / len(column)

@@ -47,7 +47,8 @@ def vacuum(
     dry_run : bool
         Whether to count alone.
     """
-    needed = Registry(Models(home.mlflow)).needed() if home.mlflow.exists() else {}
+    trained = (home.mlflow / "mlflow.db").exists()
+    needed = Registry(Models(home.mlflow)).needed() if trained else {}
     found = []
     for log in sorted(home.lakehouse.rglob(LOG)):
         table = log.parent.relative_to(home.lakehouse).as_posix()
