@@ -21,7 +21,7 @@ from flywheel_assets.stages.decisions import (
     decision_schema,
     entity_id,
 )
-from flywheel_assets.stages.inclusion import Bools, Ints
+from flywheel_assets.stages.inclusion import Bools, Groups, Ints
 from flywheel_assets.stages.predicted import Floats, Predicted
 
 
@@ -160,8 +160,22 @@ def _drawn(contest: Contest) -> Drawn:
 def _best_first(contest: Contest, score: Floats) -> Ints:
     """Order candidates by score, slate by slate; ties by chance, the unknown last."""
     slate = _slate_keys(contest.flywheel.policy)
-    keys = [contest.chance("tie"), -score]
-    return np.lexsort([*keys, coded(contest.frame, slate)[0]] if slate else keys)
+    codes, n_slates = np.zeros(len(score), dtype=np.int64), 1
+    if slate:
+        codes, found = coded(contest.frame, slate)
+        n_slates = found.height
+    value = np.where(np.isnan(score), -np.inf, score)
+    order = Groups(codes, n_slates).order(-value)
+    codes, value = codes[order], value[order]
+    equal = (codes[1:] == codes[:-1]) & (value[1:] == value[:-1])
+    tied = np.zeros(len(order), dtype=np.bool_)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    # Only those who tie need what breaks ties.
+    rows = order[tied]
+    tie = uniform(contest.ids.gather(pl.Series(rows)), "tie")
+    order[tied] = rows[np.lexsort((tie, -value[tied], codes[tied]))]
+    return order
 
 
 def _slate_keys(policy: Policy) -> list[str]:
