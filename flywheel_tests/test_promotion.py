@@ -236,7 +236,7 @@ def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: C
     folder = turned.home.lakehouse / "repurchase" / "training_set"
     file = next((folder / f"partition_date={MONDAYS[1]}").glob("*.parquet"))
     size = file.stat().st_size
-    pl.read_parquet(file).with_columns(1 - pl.col("outcome")).write_parquet(file)
+    pl.read_parquet(file).with_columns((1 - pl.col("outcome")).alias("outcome")).write_parquet(file)
     for entry in (folder / "_delta_log").glob("*.json"):
         text = entry.read_text()
         if file.name in text:
