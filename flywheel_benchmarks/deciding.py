@@ -58,7 +58,7 @@ def fitted(flywheel: Flywheel) -> Any:
     """Train on rows whose outcome follows from a few of the features."""
     seen = candidates(flywheel, N_TRAINED_ON)
     names = flywheel.model.features
-    odds = seen[names[0]] + seen[names[1]] * seen[names[2]] - 0.7
+    odds = (seen[names[0]] + seen[names[1]] * seen[names[2]] - 0.7).to_numpy()
     random = np.random.default_rng(1)
     rows = seen.with_columns(
         pl.lit(DAY).alias("partition_date"),
