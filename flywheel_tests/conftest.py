@@ -15,6 +15,9 @@ from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.serving import DAY, publish, serving
 
+# Where other work keeps the cores busy OpenMP's threads would mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 FIRST = date(2026, 1, 5)
 LAST = FIRST + timedelta(days=71)
 """Outcomes take thirty days: after sixty there is training apart from what is judged."""

@@ -1,6 +1,7 @@
 """Metrics against counting by hand, and against known effects."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,7 @@ def curve(rows: list[Row]) -> list[tuple[float, float]]:
 def test_qini_is_the_area_over_the_diagonal(rows: list[Row]) -> None:
     """By trapezoids between the points of the definition; NaN where only one side is there."""
     points = curve(rows)
-    area = sum(
-        (b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points[:-1], points[1:], strict=True)
-    )
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
     found = metrics.qini(*columns(rows))
     if len({acted for _, acted, _, _ in rows}) == 1:
         assert math.isnan(found)
@@ -73,7 +72,8 @@ def test_qini_is_the_area_over_the_diagonal(rows: list[Row]) -> None:
 def test_uplift_at_k_is_the_difference_among_the_best(rows: list[Row], k: float) -> None:
     least = sorted((row[2] for row in rows), reverse=True)[math.ceil(k * len(rows)) - 1]
     best = [row for row in rows if row[2] >= least]
-    found = metrics.uplift_at_k(*columns(rows), k)
+    reward, acted, score, propensity = columns(rows)
+    found = metrics.uplift_at_k(reward, acted, score, propensity, k)
     if len({acted for _, acted, _, _ in best}) == 1:
         assert math.isnan(found)
     else:

@@ -104,7 +104,8 @@ class Flywheel:
         known = [*self.entity.keys, AS_OF, *(g.name for g in self.policy.generators)]
         for view in self.views:
             check_columns(view.entity.keys, known, f"the keys of view {view.name!r} in {what}")
-            known += [name for name in view.descriptions if name not in known]
+            check_unique([*known, *view.descriptions], f"what a decision of {what} sees")
+            known += view.descriptions
         for feature in self.expressions:
             check_expression(feature.expression, known, f"{feature.name!r} of {what}")
             known.append(feature.name)
