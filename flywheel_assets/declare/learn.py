@@ -95,8 +95,8 @@ class Gate:
         Expected calibration error (0 to 1) of a probability.
     minimum_policy_gain : float, optional
         The least lower bound of the off-policy value of deciding by the challenger less that of
-        deciding by the champion (by the bootstrap rule, where there is none), in units of the reward
-        per decision. Where the log does not support an estimate the challenger is refused. No bar,
+        deciding by the champion (by the bootstrap rule, if there is none), in units of the reward
+        per decision. Where the log does not support an estimate, the challenger is refused. No bar,
         if left out.
     holdout : timedelta
         The newest matured days kept for the comparison. Whole days.
