@@ -90,12 +90,14 @@ class Gate:
         By how much the lower end of the paired bootstrap interval of the gain over the champion, on
         the same rows, must exceed zero. Below zero it is how much worse a fresher model may be.
     confidence : float
-        Of the intervals.
+        Of the intervals, from .5 to below 1.
     maximum_calibration_error : float, optional
         Expected calibration error (0 to 1) of a probability.
     minimum_policy_gain : float, optional
         The least lower bound of the off-policy value of deciding by the challenger less that of
-        deciding by the champion, in units of the reward per decision. Not looked at, if left out.
+        deciding by the champion (by the bootstrap rule, if there is none), in units of the reward
+        per decision. Where the log does not support an estimate, the challenger is refused. No bar,
+        if left out.
     holdout : timedelta
         The newest matured days kept for the comparison. Whole days.
     refit : bool
@@ -114,9 +116,9 @@ class Gate:
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
-        if not 0 < self.confidence < 1:
+        if not 0.5 <= self.confidence < 1:  # noqa: PLR2004  below, limits cross
             raise DeclarationError(
-                expected="the confidence of a gate between 0 and 1",
+                expected="the confidence of a gate from .5 to below 1",
                 found=str(self.confidence),
                 remedy="write 0.9 for 90%",
             )
@@ -125,6 +127,8 @@ class Gate:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drift:
     """From where on a change against the model's own training rows is worth a look.
+
+    Only a change beyond what chance gives one time in a thousand, with as many rows, has a level.
 
     Parameters
     ----------
@@ -153,24 +157,34 @@ class Model:
     estimator : callable, optional
         Builds a classifier, a regressor or a pipeline; imports scikit-learn inside, so that loading
         declarations does not. Numeric features reach it as a float64 matrix, (n_rows,
-        n_features), null as NaN; with text among them, all as a Polars frame. Without one: a
-        pipeline for tables of mixed types, of gradient boosted trees.
+        n_features), null as NaN; with text or times among them, all as a Polars frame. Where it
+        leaves ``random_state`` open that is filled in, so that it trains the same twice. Without
+        one: gradient boosted trees, behind skrub's table vectorizer where not all is numeric.
     features : tuple of str
-        Columns of what a decision sees.
+        Columns of what a decision sees; those of arms, which come after the others.
     target : {"outcome", "reward"}
         What is predicted: whether the outcome follows (a classifier) or what it is worth (a
         regressor).
     learner : {"plain", "s", "t", "x"}
         ``plain`` knows nothing of the action. The others predict for each action: with the action
-        among the features, with an estimator for each action, or with the X-learner of Künzel et
-        al. (2019) on top of that.
+        among the features (those of its arm that are named in ``features``, or else a column of 0
+        and 1 for each action but the last), with an estimator for each action, or with the
+        X-learner of Künzel et al. (2019) on top of that. An action without rows to learn from is
+        expected to do as all actions do together. Rows of actions that the policy no longer has
+        teach these learners nothing.
+    effect_estimator : callable, optional
+        Builds the regressor of the X-learner's second stage, of what an action changes. Shallow
+        gradient boosted trees, if left out.
     calibration : {"none", "sigmoid", "isotonic"}
-        Of a probability, by cross-validation on the training rows.
+        Of a probability, by 5-fold cross-validation on the training rows.
     class_weight : {"none", "balanced"}
+        ``balanced``: both outcomes weigh the same together.
     propensity_weight : bool
-        Whether rows weigh 1 over the propensity of their action.
+        Whether rows weigh 1 over the propensity of their action. Estimators that take no weights
+        get rows repeated instead, and so with ``class_weight``.
     replicates : int
-        How many more estimators are trained on bootstrap samples, for `Thompson`.
+        How many more estimators are trained on bootstrap samples, for `Thompson`. Chance is a
+        function of the flywheel and the newest day trained on.
     metric : {"roc_auc", "average_precision", "log_loss", "rmse", "qini"}
         What the gate compares. ``qini`` is the area between the uplift curve and the diagonal.
     retrain : str
@@ -189,6 +203,7 @@ class Model:
     estimator: Callable[[], Any] | None = None
     target: Literal["outcome", "reward"] = "outcome"
     learner: Learner = "plain"
+    effect_estimator: Callable[[], Any] | None = None
     calibration: Literal["none", "sigmoid", "isotonic"] = "none"
     class_weight: Literal["none", "balanced"] = "none"
     propensity_weight: bool = False
@@ -210,21 +225,50 @@ class Model:
         check_choice(self.class_weight, ("none", "balanced"), f"class weights of {what}")
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
-        if self.estimator is not None and not callable(self.estimator):
-            raise DeclarationError(
-                expected=f"{what} with a function that builds its estimator",
-                found=repr(self.estimator),
-                remedy="wrap it: def estimator(): return LogisticRegression()",
-            )
+        self._check_estimators(what)
         if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
             raise DeclarationError(
                 expected=f"{what}, which predicts a reward, judged by rmse or qini",
                 found=self.metric,
                 remedy="write metric='rmse', or predict the outcome",
             )
+        if self.target == "reward" and self.gate.maximum_calibration_error is not None:
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, without a bar for calibration",
+                found=f"maximum_calibration_error={self.gate.maximum_calibration_error}",
+                remedy="leave it out: rmse says how far off a reward is",
+            )
         if self.gate.holdout >= self.training_window:
             raise DeclarationError(
                 expected=f"{what} with matured days left to train on",
                 found=f"a holdout of {self.gate.holdout} of {self.training_window}",
                 remedy="lengthen training_window",
+            )
+
+    def _check_estimators(self, what: str) -> None:
+        for role in ("estimator", "effect_estimator"):
+            given = getattr(self, role)
+            if given is not None and not callable(given):
+                raise DeclarationError(
+                    expected=f"{what} with a function that builds its {role}",
+                    found=repr(given),
+                    remedy=f"wrap it: def {role}(): return {type(given).__name__}()",
+                )
+        if self.effect_estimator is not None and self.learner != "x":
+            raise DeclarationError(
+                expected=f"{what} with an effect_estimator for an X-learner",
+                found=f"learner={self.learner!r}",
+                remedy="write learner='x', or leave effect_estimator out",
+            )
+        if self.replicates < 0:
+            raise DeclarationError(
+                expected=f"{what} with replicates, or none",
+                found=f"replicates={self.replicates}",
+                remedy="write replicates=20",
+            )
+        if self.target == "reward" and (self.calibration != "none" or self.class_weight != "none"):
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, without calibration or class weights",
+                found=f"calibration={self.calibration!r}, class_weight={self.class_weight!r}",
+                remedy="leave them out, or predict the outcome",
             )
