@@ -19,7 +19,12 @@ from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import seen_again, spine_schema
-from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
+from flywheel_assets.stages.training_set import (
+    decided_on,
+    followed_schema,
+    training_schema,
+    training_set,
+)
 
 
 def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -62,8 +67,14 @@ def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.D
     decisions = build.tables.read(
         "organize/fct_decision", DECISION_SCHEMA, decided + DAY, newest + DAY
     )
+    outcome = flywheel.outcome.fact
     followed = [
-        build.tables.read(f"organize/fct_{fact.name}", fact_schema(fact), decided, last)
+        build.tables.read(
+            f"organize/fct_{fact.name}",
+            followed_schema(flywheel) if fact is outcome else fact_schema(fact),
+            decided,
+            last,
+        )
         for fact in _followers(flywheel)
     ]
     made, facts, *exposures = pl.collect_all(

@@ -9,13 +9,24 @@ import polars as pl
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Outcome
-from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
+from flywheel_assets.declare.rules import (
+    AS_OF,
+    CORRECTS,
+    DECISION_ID,
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    PARTITION,
+    RETRACTS,
+)
 from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT, candidate_type, decision_schema
+from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import Snapshots, seen, seen_schema
 
 LABEL, REWARD, WEIGHT = "outcome", "reward", "weight"
+OBSERVED = (PARTITION, OBSERVATION_ID, EVENT_TIME, KNOWN_AT, RETRACTS, CORRECTS, DECISION_ID)
 _WORTH, _CLOSES = "_worth", "_closes"
 
 
@@ -28,6 +39,16 @@ def training_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
         REWARD: pl.Float64(),
         WEIGHT: pl.Float64(),
     }
+
+
+def followed_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
+    """Give the columns of the outcome's fact that `training_set` looks at."""
+    outcome, schema = flywheel.outcome, fact_schema(flywheel.outcome.fact)
+    asked = [e for e in (outcome.where, outcome.reward) if e is not None]
+    if any(e.meta.has_multiple_outputs() for e in asked):  # pl.all() does not name what it reads
+        return schema
+    needed = {*OBSERVED, *flywheel.entity.keys, *(n for e in asked for n in e.meta.root_names())}
+    return {name: dtype for name, dtype in schema.items() if name in needed}
 
 
 def decided_on(flywheel: Flywheel, matured: date) -> date:
@@ -53,7 +74,7 @@ def training_set(
         The views' partitions of the days that they were decided for: what they saw.
     facts : DataFrame
         Rows of the outcome's fact from the first decision's horizon to what was known when the last
-        one matured.
+        one matured; `followed_schema` names the columns that are looked at.
     exposures : DataFrame, optional
         Rows of the outcome's exposure, of the same days.
 
