@@ -120,8 +120,13 @@ def test_a_world_tells_declared_observations_of_its_day() -> None:
         Rehearsal(weekly, OneDay({"order_lime": pl.DataFrame()})).turn(FIRST)
     line = {
         "event_time": datetime(2026, 1, 9, tzinfo=UTC),
-        **{"customer_id": 7, "invoice": "1", "stock_code": "A", "description": "", "quantity": 1},
-        **{"unit_price": 1.0, "country": "EIRE"},
+        "customer_id": 7,
+        "invoice": "1",
+        "stock_code": "A",
+        "description": "",
+        "quantity": 1,
+        "unit_price": 1.0,
+        "country": "EIRE",
     }
     lines = pl.DataFrame([line]).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
     with pytest.raises(FlywheelError, match="became known on 2026-01-05"):
