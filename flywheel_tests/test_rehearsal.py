@@ -129,5 +129,5 @@ def test_a_world_tells_declared_observations_of_its_day() -> None:
         "country": "EIRE",
     }
     lines = pl.DataFrame([line]).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
-    with pytest.raises(FlywheelError, match="became known on 2026-01-05"):
+    with pytest.raises(FlywheelError, match="became known from 2026-01-05"):
         Rehearsal(weekly, OneDay({"order_line": lines})).turn(FIRST)
