@@ -2,7 +2,8 @@
 
 Ten worlds, ninety days, a shock on day 45: the flywheel beside a model frozen after its first
 training, one that does not explore, the bootstrap rule and an oracle, all in the same worlds with
-the same noise. Run it with ``make effect``; ``--seeds 2 --days 60`` is a quick look.
+the same noise. Run it with ``make effect``; ``--seeds 2 --days 60`` is a quick look. Stopped and
+started again it goes on where it was; remove ``data/effect`` after a change.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import polars as pl
 from flywheel_assets.flywheels.shop_contacts import shop_contacts
 from flywheel_assets.rehearsal import Rehearsal, without_exploration
 from flywheel_assets.stages.clock import days
-from flywheel_assets.worlds.shop import Customers, Shop, ShopConfig, Shock
+from flywheel_assets.worlds.shop import Customers, Shock, Shop, ShopConfig
 from flywheel_assets.worlds.shop_world import ShopWorld
 from flywheel_benchmarks.effect_figures import markdown, plot
 
@@ -43,6 +44,12 @@ class Task:
     policy: str
     seed: int
     n_days: int
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the result is kept."""
+        return self.folder / f"{self.seed}-{self.policy.replace(' ', '_')}-{self.n_days}.parquet"
 
     @property
     def world(self) -> ShopConfig:
@@ -63,23 +70,32 @@ def run(task: Task) -> pl.DataFrame:
     -------
     DataFrame, (n_days, ...)
         ``policy``, ``seed``, ``day`` from 0, and ``expected``: the pounds that the day's contacts
-        were expected to add, by the shop's own hidden numbers.
+        were expected to add, by the shop's own hidden numbers. What was run before is read.
     """
+    if task.file.exists():
+        return pl.read_parquet(task.file)
     expected = _refer(task) if task.policy in REFERENCES else _rehearse(task)
-    return pl.DataFrame({"day": range(task.n_days), "expected": expected}).with_columns(
+    frame = pl.DataFrame({"day": range(task.n_days), "expected": expected}).with_columns(
         pl.lit(task.policy).alias("policy"), pl.lit(task.seed).alias("seed")
     )
+    task.file.parent.mkdir(parents=True, exist_ok=True)
+    part = task.file.with_suffix(".part")
+    frame.write_parquet(part)
+    part.replace(task.file)
+    return frame
 
 
 def _refer(task: Task) -> list[float]:
     shop, choose = Shop(task.world), REFERENCES[task.policy]
-    expected = []
-    for day in days(START, task.last):
-        # Nobody can be contacted on the first day: the first decisions are made when it closes.
-        chosen = choose(shop) if day > START else []
-        expected.append(float(shop.gain()[np.isin(shop.ids, chosen)].sum()))
-        shop.day(day, chosen)
-    return expected
+
+    def turned() -> Iterator[float]:
+        for day in days(START, task.last):
+            # Nobody can be contacted on the first day: the first decisions are made at its end.
+            chosen = choose(shop) if day > START else []
+            yield float(shop.gain()[np.isin(shop.ids, chosen)].sum())
+            shop.day(day, chosen)
+
+    return list(turned())
 
 
 def _rehearse(task: Task) -> list[float]:
@@ -93,15 +109,13 @@ def _rehearse(task: Task) -> list[float]:
     return world.expected
 
 
-def measure(seeds: int, n_days: int, processes: int) -> pl.DataFrame:
+def measure(seeds: int, n_days: int, processes: int, folder: Path) -> pl.DataFrame:
     """Run every policy in every world, and tell how far it is."""
-    policies = (*LEARNERS, *REFERENCES)
-    tasks = [Task(policy, seed, n_days) for seed in range(seeds) for policy in policies]
-    done = []
+    policies = (*REFERENCES, *LEARNERS)
+    tasks = [Task(policy, seed, n_days, folder) for seed in range(seeds) for policy in policies]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(run, task) for task in tasks]
-        for finished in _told(as_completed(running), len(tasks)):
-            done.append(finished.result())
+        done = [finished.result() for finished in _told(as_completed(running), len(tasks))]
     return pl.concat(done).sort("policy", "seed", "day")
 
 
@@ -128,8 +142,11 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--to", type=Path, default=Path("docs"))
+    parser.add_argument(
+        "--work", type=Path, default=Path("data/effect"), help="Runs are kept here."
+    )
     asked = parser.parse_args()
-    frame = measure(asked.seeds, asked.days, asked.processes)
+    frame = measure(asked.seeds, asked.days, asked.processes, asked.work)
     asked.to.mkdir(parents=True, exist_ok=True)
     rounded = frame.with_columns(pl.col("expected").round(1))
     rounded.pivot("policy", index=["seed", "day"], values="expected").write_csv(

@@ -19,6 +19,13 @@ COLOURS = {
 }
 """Each legible on white and on black."""
 INK = "#7d8590"
+_EXPLAINED = (
+    "Reward is what contacts are expected to add, in pounds, by the shop's own hidden numbers: "
+    f"noise in who happens to order is left out. A day's is the mean of the {SPAN} days that end "
+    "with it. Shares are of the oracle's reward above the bootstrap rule's: mean over worlds, "
+    "lowest and highest. `all but noise` knows each customer's true rate, spending and fatigue, and "
+    "lacks only what is peculiar to the customer's response, which no feature tells."
+)
 
 
 def mean_of(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
@@ -79,9 +86,7 @@ def markdown(frame: pl.DataFrame, shock: int) -> str:
         "",
         f"{n_seeds} worlds, {last} days, a shock on day {shock}; written by `make effect`.",
         "",
-        f"Reward is what contacts are expected to add, in pounds, by the shop's own hidden numbers. "
-        f"A day's is the mean of the {SPAN} days that end with it. Shares are of the oracle's reward "
-        "above the bootstrap rule's: mean over worlds, lowest and highest.",
+        _EXPLAINED,
         "",
         f"| policy | {last} days, pounds |{head}",
         "|---|---|" + "---|---|" * len(ends),
@@ -113,12 +118,11 @@ def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: in
         ahead = int((after["flywheel"] > after["frozen"]).sum())
         back = recovered(frame, shock)["days"]
         in_time = int((back <= RECOVERY).sum())
-        lines += [
-            f"| after the shock, ahead of the frozen model in nine worlds of ten | {ahead} of "
-            f"{after.height} |",
-            f"| back within {RECOVERY} days at the share before the shock | {in_time} of "
-            f"{after.height}; days: {', '.join(str(d) for d in back.sort().to_list())} |",
-        ]
+        worlds, late = after.height, ", ".join(str(d) for d in back.sort().to_list())
+        frozen = "after the shock, ahead of the frozen model in nine worlds of ten"
+        level = f"back within {RECOVERY} days at the share before the shock"
+        lines.append(f"| {frozen} | {ahead} of {worlds} |")
+        lines.append(f"| {level} | {in_time} of {worlds}; days: {late} |")
     return lines
 
 
