@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from flywheel_assets.worlds.shop import Shop, ShopConfig, Shock, simulate, write_day
+from flywheel_assets.worlds.shop import Shock, Shop, ShopConfig, simulate, write_day
 
 START = date(2011, 3, 1)
 SMALL = ShopConfig(start=START, n_customers=600, seed=7)
@@ -232,7 +232,7 @@ def test_a_shock_turns_round_whom_contacts_move() -> None:
 
 
 def test_the_best_have_the_largest_gain() -> None:
-    """The oracle takes the largest true gains; who lacks the peculiar part gets less, not little."""
+    """The oracle takes the largest true gains; without the peculiar part less, not little."""
     shop = Shop(SMALL)
     gain, there = shop.gain(), np.isfinite(shop._ordered)
     best, guessed = (np.isin(shop.ids, ids) for ids in (shop.best(50), shop.guess(50)))
