@@ -115,7 +115,8 @@ def measure(seeds: int, n_days: int, processes: int, folder: Path) -> pl.DataFra
     tasks = [Task(policy, seed, n_days, folder) for seed in range(seeds) for policy in policies]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(run, task) for task in tasks]
-        done = [finished.result() for finished in _told(as_completed(running), len(tasks))]
+        told = _told(as_completed(running), len(tasks))
+        done: list[pl.DataFrame] = [finished.result() for finished in told]
     return pl.concat(done).sort("policy", "seed", "day")
 
 

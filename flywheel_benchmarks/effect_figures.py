@@ -92,13 +92,17 @@ def markdown(frame: pl.DataFrame, shock: int) -> str:
         "|---|---|" + "---|---|" * len(ends),
     ]
     for policy in COLOURS:
-        cells = [policy, f"{total[policy].mean() * last:,.0f}"]
+        cells = [policy, f"{_mean(total[policy]) * last:,.0f}"]
         for means in at.values():
             share = shares(means, policy)
-            cells += [f"{means[policy].mean():,.0f}"]
-            cells += [f"{share.mean():.2f} ({share.min():.2f} to {share.max():.2f})"]
+            cells += [f"{_mean(means[policy]):,.0f}"]
+            cells += [f"{_mean(share):.2f} ({min(share):.2f} to {max(share):.2f})"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_bars(frame, at, shock, last), ""])
+
+
+def _mean(values: pl.Series) -> float:
+    return float(values.to_numpy().mean())
 
 
 def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: int) -> list[str]:
@@ -106,7 +110,7 @@ def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: in
     lines = ["| bar | found |", "|---|---|"]
     for end, means in at.items():
         of_oracle, of_known = (
-            shares(means, "flywheel", ceiling).mean() for ceiling in ("oracle", "all but noise")
+            _mean(shares(means, "flywheel", ceiling)) for ceiling in ("oracle", "all but noise")
         )
         lines.append(
             f"| day {end}: {BAR:.0%} of the oracle's daily reward above the bootstrap's | "
@@ -137,7 +141,7 @@ def plot(frame: pl.DataFrame, shock: int) -> str:
         pl.col("expected").rolling_mean(WEEK, min_samples=1).over("policy").alias("daily"),
         (pl.col("expected").cum_sum().over("policy") / 1_000).alias("cumulative"),
     ).filter(pl.col("policy").is_in(list(COLOURS)))
-    base = alt.Chart(alt.Data(values=lines.to_dicts()))
+    base = alt.Chart(lines)
     colour = alt.Color(
         "policy:N",
         scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
@@ -145,7 +149,7 @@ def plot(frame: pl.DataFrame, shock: int) -> str:
     )
     width = alt.condition(alt.datum.policy == "flywheel", alt.value(3), alt.value(1.5))
     rule = (
-        alt.Chart(alt.Data(values=[{"day": shock}]))
+        alt.Chart(pl.DataFrame({"day": [shock]}))
         .mark_rule(color=INK, strokeDash=[4, 4])
         .encode(x="day:Q")
     )

@@ -5,8 +5,7 @@ changes. Three choices make that possible to learn:
 
 - Each customer is considered every fourth day. A contact fades within a week; were the held ones
   contacted a day later, there would be nothing to compare with.
-- Chance decides between those who are close: odds are even for a difference of nothing, and
-  shift by a factor of e for each two pounds.
+- Every fifth contact is drawn at random, so that what a change of habits brings is seen.
 - A contact multiplies how much a customer orders. The model says so: a Poisson regression, in which
   the action interacts with what may change its effect, and with nothing else.
 """
@@ -18,6 +17,7 @@ import polars as pl
 
 from flywheel_assets import (
     Aggregation,
+    Epsilon,
     Expression,
     Fact,
     FeatureView,
@@ -28,7 +28,6 @@ from flywheel_assets import (
     Observation,
     Outcome,
     Policy,
-    Softmax,
     TopK,
 )
 from flywheel_assets.flywheels.repurchase import customer, customer_orders, order_lines, ordered
@@ -188,7 +187,7 @@ contact_uplift = Model(
         "scipy.interpolate._bsplines.BSpline",
         "scipy.interpolate._bsplines._BSpline",
     ),
-    gate=Gate(minimum=1_000, minimum_gain=-5.0, holdout=DAY, refit=True),
+    gate=Gate(minimum=1_000, minimum_gain=-5.0, holdout=7 * DAY, refit=True),
     owners=["team:growth", "mlops@example.com"],
     description="The pounds that a customer orders within a week, contacted and not.",
 )
@@ -203,9 +202,9 @@ contact_policy = Policy(
     baselines={"recency": -pl.col("recency_days"), "frequency": pl.col("orders_365d")},
     rank_by="uplift",
     allocation=TopK(capacity=200, action="contact"),
-    exploration=Softmax(temperature=2.0),
+    exploration=Epsilon(share=0.2),
     owners=["team:growth"],
-    description="Contact 200, those whom it moves most the likeliest.",
+    description="Contact the 200 whom it moves most, a fifth of them drawn at random.",
 )
 
 shop_contacts = Flywheel(

@@ -224,9 +224,10 @@ class Shop:
             what somebody would expect who knows all the rest.
         """
         later = np.arange(EFFECT_DAYS)[:, None]
-        effect = self._effect_now() - (0.0 if peculiar else self._peculiar)
-        gain = _order_probability(self._rate, effect, later)
-        gain -= _order_probability(self._rate, self._effect, later + self._t - self._contacted)
+        unknown = 0.0 if peculiar else self._peculiar
+        now, since = self._effect_now() - unknown, self._t - self._contacted
+        gain = _order_probability(self._rate, now, later)
+        gain -= _order_probability(self._rate, self._effect - unknown, later + since)
         left = (np.exp(-self._hazard * later) * gain).sum(axis=0)
         return np.asarray(self._value * left * ~self._left)
 
