@@ -21,9 +21,13 @@ from flywheel_assets import (
     Expression,
     Field,
     Gate,
+    Pairs,
+    Slate,
     Softmax,
     TableFile,
+    Thompson,
     Threshold,
+    TopK,
 )
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import catalog
@@ -39,8 +43,10 @@ from flywheel_assets.flywheels.repurchase import (
 )
 from flywheel_assets.stages.decisions import DECISION_COLUMNS
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
+from flywheel_tests.shelf import shelf
 
 DAY = timedelta(days=1)
+slates = shelf()
 
 
 def count(**changes: Any) -> Aggregation:
@@ -53,6 +59,15 @@ def timeless() -> Any:
     source = DailyFiles(path="x")
     fact = replace(order_lines, observation=replace(order_line, source=source))
     return replace(customer_orders, fact=fact)
+
+
+def named_as_a_feature() -> Any:
+    """Declare a generator whose strength is called as a feature is."""
+    pairs = slates.policy.candidates
+    assert isinstance(pairs, Pairs)
+    generators = (replace(pairs.generators[0], name="sold_30d"),)
+    policy = replace(slates.policy, candidates=replace(pairs, generators=generators))
+    return replace(slates, decisions=policy)
 
 
 # Beside all that the view's expressions are computed from.
@@ -158,6 +173,31 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
             exploration=Softmax(temperature=1),
         ),
         "explores by Epsilon",
+    ),
+    "a generator of a kind that is none": (
+        lambda: replace(slates.policy.generators[0], kind="poplar"),  # type: ignore[arg-type]  # the mistake
+        "did you mean 'popular'",
+    ),
+    "a limit of none in a slate": (
+        lambda: Slate(size=2, per="customer_id", at_most={"kind": 0}),
+        "give how many",
+    ),
+    "a slate limited by what is not there": (
+        lambda: shelf(allocation=Slate(size=2, per="customer_id", at_most={"kinds": 1})),
+        "did you mean 'kind'",
+    ),
+    "a place for each of what is not there": (
+        lambda: shelf(allocation=TopK(capacity=2, action="show", each="kinds")),
+        "did you mean 'kind'",
+    ),
+    "pairs of a view that is no feature": (
+        lambda: replace(slates, features=slates.views[1:]),
+        "add it to features",
+    ),
+    "a generator named as a feature": (named_as_a_feature, "'sold_30d' twice"),
+    "Thompson sampling without replicates": (
+        lambda: shelf(exploration=Thompson()),
+        "replicates=20",
     ),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (

@@ -22,6 +22,8 @@ def _check_count(value: int, what: str) -> None:
 class TopK:
     """Act on the best of each day, as many as there is capacity for.
 
+    Those who tie for the last places share them: each has one with the same probability.
+
     Parameters
     ----------
     capacity : int
@@ -30,7 +32,8 @@ class TopK:
         What the two actions are called.
     each : str, optional
         A column whose distinct values the capacity counts, for example the card of a transaction:
-        each stands as its best candidate, and only that one is acted on.
+        each stands as its best candidate, and only that one is acted on. Candidates without a value
+        stand for themselves.
     """
 
     capacity: int
@@ -78,7 +81,11 @@ class Slate:
     per : str
         The key that a slate is for, for example ``customer_id``.
     at_most : mapping of str to int
-        Diversity: column -> how many items of a slate may share a value of it.
+        Diversity: column -> how many items of a slate may share a value of it. Each value stands as
+        its best so many items, and the slate is filled from those, explored places too: it may
+        stay shorter. Several columns apply one after the other, in the order in which they are
+        declared; with more than one, the propensity is that given which of equally good items
+        stand. Items without a value are not limited.
     """
 
     size: int
@@ -90,6 +97,8 @@ class Slate:
     def __post_init__(self) -> None:
         _check_count(self.size, "a slate")
         object.__setattr__(self, "at_most", MappingProxyType(dict(self.at_most)))
+        for column, most in self.at_most.items():
+            _check_count(most, f"a slate with a limit on {column!r}")
         for action in self.actions:
             check_name(action, "an action")
 
@@ -121,10 +130,13 @@ class Arm:
 class Arms:
     """Give each candidate one of several actions: a price, an offer, or none.
 
+    Arms that are equally good are equally likely: a bootstrap rule of ``pl.lit(0)`` draws them
+    uniformly.
+
     Parameters
     ----------
     arms : tuple of Arm
-        Two or more, with the same features.
+        Two or more, with the same features. The last is that of the control group.
     """
 
     arms: tuple[Arm, ...]
@@ -157,8 +169,11 @@ Allocation: TypeAlias = TopK | Threshold | Slate | Arms
 class Epsilon:
     """Spend a share on candidates, or arms, drawn uniformly from those not chosen.
 
-    With a capacity or a slate it is that share of its places; with a threshold, of those below it;
-    with arms, of the candidates, each of whose arms is then equally likely.
+    With a capacity c it is ``round(c * share)`` of the places: the best ``c - round(c * share)``
+    are acted on for sure, and each of the others with the same probability. With a slate it is that
+    share of its places on average: each slate explores the next whole number below or above. With
+    a threshold it is that share of those below it; with arms, of the candidates, each of whose arms
+    is then equally likely.
     """
 
     share: float
@@ -169,7 +184,12 @@ class Epsilon:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax:
-    """Choose the better more often: with odds of ``exp(score / temperature)``."""
+    """Choose the better more often: with odds of ``exp(score / temperature)``.
+
+    With places, each has one with a probability in proportion to that, but nobody with more than
+    one: who would is certain, and the places that are left are divided among the others. They add
+    up to the places, which are drawn systematically, so that the probabilities are exact.
+    """
 
     temperature: float
 
@@ -184,7 +204,10 @@ class Softmax:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Thompson:
-    """Believe one of the model's replicates, drawn anew each time; see `Model.replicates`."""
+    """Believe one of the model's replicates, drawn anew each time; see `Model.replicates`.
+
+    The probability of an action is the share of the replicates by which it is best.
+    """
 
 
 Exploration: TypeAlias = Epsilon | Softmax | Thompson

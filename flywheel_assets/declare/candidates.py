@@ -11,6 +11,7 @@ from flywheel_assets.declare.collect import Entity
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import (
+    check_choice,
     check_columns,
     check_expression,
     check_name,
@@ -19,6 +20,8 @@ from flywheel_assets.declare.rules import (
     check_whole_days,
 )
 from flywheel_assets.errors import DeclarationError
+
+KINDS = ("popular", "recent", "co_occurrence")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,16 +34,18 @@ class Generator:
         Of the column that says how strongly (Float64, null where it does not suggest the pair): a
         feature of the pair.
     kind : {"popular", "recent", "co_occurrence"}
-        ``popular``: the items of the most entities within the window, the same for everybody.
-        ``recent``: the entity's own items, the last first.
-        ``co_occurrence``: the items that entities with the same items have, by the cosine of the
-        two items' entities, summed over what the entity has.
+        ``popular``: the items of the most entities within the window, the same for everybody; as
+        strong as these are many.
+        ``recent``: the entity's own items, the last first; as strong as their age in days is below
+        zero.
+        ``co_occurrence``: the items new to the entity that entities with the same items have, by
+        the cosine of the two items' entities, summed over what the entity has.
     fact : Fact
         With the entity's key and the item's.
     window : timedelta
         ``[t - window, t)``. Whole days.
     n : int
-        How many for each entity.
+        How many for each entity, before filters; of equally strong ones the first by their key.
     where : polars expression, optional
         Only rows for which it is true.
     """
@@ -56,6 +61,7 @@ class Generator:
     def __post_init__(self) -> None:
         what = f"generator {self.name!r}"
         check_name(self.name, "a generator")
+        check_choice(self.kind, KINDS, f"{what} of a known kind")
         check_whole_days(self.window, f"the window of {what}")
         if self.where is not None:
             check_expression(self.where, self.fact.schema, what)
@@ -116,6 +122,9 @@ class Pairs:
 class AlreadySeen:
     """Leave out candidates who have a row in a fact: products bought, customers written to.
 
+    The fact has one of the candidate's keys or all of them: of pairs, a fact with both keys leaves
+    out the pair, one with the customer's key every pair of the customer.
+
     Parameters
     ----------
     within : timedelta, optional
@@ -137,8 +146,9 @@ class AlreadySeen:
 class FrequencyCap:
     """Leave out candidates who were acted on so many times already.
 
-    Counted are this flywheel's published decisions that were known when the new ones are made:
-    those of the day before come in time.
+    Counted are this flywheel's published decisions about the same entity, or pair, in
+    ``[t - within, t)`` that were known when the new ones are made: those of the day before come in
+    time, and a range is decided a day at a time. With arms every arm but the last counts.
 
     Parameters
     ----------

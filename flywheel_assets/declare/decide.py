@@ -15,6 +15,7 @@ from flywheel_assets.declare.allocate import (
     Slate,
     Softmax,
     Thompson,
+    Threshold,
     TopK,
 )
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Generator, Pairs, check_filters
@@ -33,6 +34,35 @@ from flywheel_assets.errors import DeclarationError
 class Policy:
     """How scores become actions: candidates -> filters -> features -> score -> rank -> allocate.
 
+    - **candidates**: entities for whom an expression over the features is true, or pairs of an
+      entity and an item that one of several generators suggests. One decision for each.
+    - **filters**: who is left out, by what facts and published decisions say of them.
+    - **features**: what each of the views knew of the candidate when the day closed.
+    - **score**: what the champion expects of each action; before the first champion, the bootstrap
+      rule.
+    - **rank**: by the expected outcome of acting, or by what acting changes. Among equals chance
+      decides, and what cannot be scored comes last.
+    - **allocate**: places of the day (`TopK`), places of each slate (`Slate`), a level
+      (`Threshold`), or one of several arms (`Arms`); chance is let in by the exploration, and a
+      control group is held whatever its score.
+
+    All chance is a function of the decision_id, and where candidates share places of the flywheel,
+    the day and the slate, so that a day decided again comes out the same. The propensity that is
+    logged is the exact probability of the action taken: for places the marginal probability of
+    having one, with ties and the control group counted in. `stages.policy.chances` gives it for
+    every action, of candidates and of training rows alike.
+
+    ========== ============================== ========================= ==========================
+    Allocation `Epsilon`                      `Softmax`                 `Thompson`
+    ========== ============================== ========================= ==========================
+    TopK       a share of the day's places    odds of having a place    one replicate for the day
+    Slate      a share of each slate's places odds of being in it       one replicate a slate
+    Threshold  a share of those below it      no                        one replicate a candidate
+    Arms       a share of the candidates      odds of each arm          one replicate a candidate
+    ========== ============================== ========================= ==========================
+
+    Before the first champion `Thompson` has nothing to believe, and the bootstrap rule decides.
+
     Parameters
     ----------
     candidates : polars expression or Pairs
@@ -45,7 +75,8 @@ class Policy:
         With arms it may use the arms' features.
     rank_by : {"outcome", "uplift"}
         What is ranked: the expected outcome when acting, or what acting changes: the expected
-        outcome when acting less that when not. That needs a model that learns it, `Model.learner`.
+        outcome when acting less that when not (with arms, less that of the last arm). That needs a
+        model that learns it, `Model.learner`.
     allocation : TopK, Threshold, Slate or Arms
     exploration : Epsilon, Softmax or Thompson, optional
         The logged propensity is the exact probability of the action that was taken.
@@ -74,11 +105,9 @@ class Policy:
         check_choice(
             self.rank_by, ("outcome", "uplift"), "a policy that ranks by outcome or uplift"
         )
-        allowed: tuple[type, ...] = (Epsilon, Softmax)
-        if isinstance(self.allocation, TopK | Arms):
-            allowed = (Epsilon, Softmax, Thompson)
-        elif not isinstance(self.allocation, Slate):
-            allowed = (Epsilon,)
+        allowed: tuple[type, ...] = (Epsilon, Softmax, Thompson)
+        if isinstance(self.allocation, Threshold):
+            allowed = (Epsilon, Thompson)
         if self.exploration is not None and not isinstance(self.exploration, allowed):
             raise DeclarationError(
                 expected=f"a {type(self.allocation).__name__} policy that explores by "

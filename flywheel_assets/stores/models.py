@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ TRUSTED_TYPES = (
         f"flywheel_assets.stages.learners.{name}"
         for name in ("SLearner", "TLearner", "Trained", "Weighted", "XLearner")
     ),
-    # What gradient boosted trees and skrub's table vectorizer are made of.
+    # What calibration, gradient boosted trees and skrub's table vectorizer are made of.
     "functools.partial",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.utils.validation.check_array",
     "skrub._apply_to_each_col.ApplyToEachCol",
@@ -120,7 +123,10 @@ class Models:
                 name="model",
                 serialization_format="skops",
                 skops_trusted_types=[*TRUSTED_TYPES, *trusted],
-                pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+                pip_requirements=[
+                    f"flywheel-assets=={metadata.version('flywheel-assets')}",
+                    f"scikit-learn=={sklearn.__version__}",
+                ],
             )
         version = self._version(client, name, info.model_uri, run.info.run_id)
         digest = hashlib.sha256(self._file(client, name, version).read_bytes()).hexdigest()
