@@ -23,8 +23,8 @@ _EXPLAINED = (
     "Reward is what contacts are expected to add, in pounds, by the shop's own hidden numbers: "
     f"noise in who happens to order is left out. A day's is the mean of the {SPAN} days that end "
     "with it. Shares are of the oracle's reward above the bootstrap rule's: mean over worlds, "
-    "lowest and highest. `all but noise` knows each customer's true rate, spending, fatigue and "
-    "lacks only what is peculiar to the customer's response, which no feature tells."
+    "lowest and highest. `all but noise` knows each customer's true rate, spending and fatigue "
+    "and lacks only what is peculiar to the customer's response, which no feature tells."
 )
 
 
