@@ -3,8 +3,8 @@
 Three arms, one of which is to send nothing. The first day draws evenly between them; from then on
 the better offers are drawn more often, so that the flywheel goes on learning what the others bring.
 It is held against a real trial (`flywheel_assets.worlds.trial`), which sent each customer one of
-the three by lot: only where the trial sent what the flywheel decided did its decision come true.
-`email_sent`, the exposure, says where; the other decisions teach nothing.
+the three by lot: only where that was what the flywheel decided did its decision come true, which
+`email`, the exposure, tells; the other decisions teach nothing.
 """
 
 from datetime import timedelta
@@ -73,14 +73,15 @@ audience = Observation(
     ),
 )
 
-email_sent = Observation(
-    name="email_sent",
+email = Observation(
+    name="email",
     entity=recipient,
     owners=["team:crm"],
-    description="What a decision's customer was sent, where it was what had been decided.",
+    description="What a customer was sent, or that it was nothing, in answer to a decision.",
+    source=DailyFiles(path="landing/email", event_time="sent_at", decision_id="decision_id"),
     fields=(
         customer_id,
-        Field(name="sent", dtype=pl.String, allowed=OFFERS, description="The offer."),
+        Field(name="action", dtype=pl.String, allowed=OFFERS, description="The offer."),
     ),
 )
 
@@ -89,6 +90,7 @@ visit = Observation(
     entity=recipient,
     owners=["team:web"],
     description="A customer came to the site.",
+    source=DailyFiles(path="landing/visit", event_time="visited_at"),
     fields=(
         customer_id,
         Field(name="spend", dtype=pl.Float64, minimum=0, description="Dollars spent there."),
@@ -107,11 +109,11 @@ audiences = Fact(
     },
 )
 
-emails_sent = Fact(
-    name="email_sent",
-    observation=email_sent,
+emails = Fact(
+    name="email",
+    observation=email,
     owners=["team:crm"],
-    description="The decisions that were carried out.",
+    description="What customers were sent.",
 )
 
 visits = Fact(
@@ -166,7 +168,7 @@ audience_profile = FeatureView(
 
 visited = Outcome(
     fact=visits,
-    exposure=emails_sent,
+    exposure=emails,
     horizon=DAY,
     owners=["team:crm"],
     description="A visit within a day of the decision, of a customer sent what was decided.",
@@ -184,7 +186,7 @@ def estimator() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
 
 
 visit_probability = Model(

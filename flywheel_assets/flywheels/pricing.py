@@ -33,7 +33,13 @@ from flywheel_assets import (
 )
 
 DAY = timedelta(days=1)
-PRICES = {"price_70": 0.70, "price_85": 0.85, "price_100": 1.00, "price_120": 1.20, "price_140": 1.40}
+PRICES = {
+    "price_70": 0.70,
+    "price_85": 0.85,
+    "price_100": 1.00,
+    "price_120": 1.20,
+    "price_140": 1.40,
+}
 """Over the list price."""
 
 # collect ------------------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ revenue_at_price = Model(
     estimator=estimator,
     target="reward",
     learner="s",
-    features=("log_list_price", "log_views", "log_odds", "offered", "elasticity"),
+    features=("log_list_price", "log_views", "log_odds", "offered", "elasticity", "log_price"),
     metric="rmse",
     retrain="daily",
     training_window=28 * DAY,
