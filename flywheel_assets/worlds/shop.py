@@ -181,17 +181,22 @@ class Shop:
         return self._top(self._rate / total * -np.expm1(-30.0 * total) * ~self._left, capacity)
 
     def best(self, capacity: int) -> Ints:
-        r"""Return the customers whose true gain from a contact on the next day is largest.
+        """Return the customers whose `gain` is largest; it must be positive."""
+        gain = self.gain()
+        return self._top(np.where(gain > 0.0, gain, -np.inf), capacity)
 
-        The gain, in pounds, is the value of an order times
-        :math:`\sum_{k=0}^{6} \exp(-h k) (q_k - p_k)`, with the probabilities of an order :math:`k`
-        days later with the contact (:math:`q`) and without it (:math:`p`). It must be positive.
+    def gain(self) -> Floats:
+        r"""Return what a contact on the next day is expected to add, (n_customers,), in pounds.
+
+        It is the value of an order times :math:`\sum_{k=0}^{6} \exp(-h k) (q_k - p_k)`, with the
+        probabilities of an order :math:`k` days later with the contact (:math:`q`) and without it
+        (:math:`p`).
         """
         later = np.arange(EFFECT_DAYS)[:, None]
         gain = _order_probability(self._rate, self._effect_now(), later)
         gain -= _order_probability(self._rate, self._effect, later + self._t - self._contacted)
-        total = self._value * (np.exp(-self._hazard * later) * gain).sum(axis=0) * ~self._left
-        return self._top(np.where(total > 0.0, total, -np.inf), capacity)
+        left = (np.exp(-self._hazard * later) * gain).sum(axis=0)
+        return np.asarray(self._value * left * ~self._left)
 
     def _top(self, score: Floats, capacity: int) -> Ints:
         """Return at most `capacity` ids with the highest score, of those who ever ordered."""

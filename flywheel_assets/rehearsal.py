@@ -1,0 +1,279 @@
+"""A flywheel turned in memory against a simulated world: the stages' own functions, no storage.
+
+It decides what the Dagster loop decides on the same observations, in a hundredth of the time: to
+compare policies before one of them meets a customer.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.features import FeatureView
+from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.declare.organize import Dimension, Fact
+from flywheel_assets.declare.rules import (
+    EVENT_TIME,
+    FILE,
+    KNOWN_AT,
+    LINE,
+    OBSERVATION_ID,
+    PARTITION,
+    PROBLEM,
+    RAW,
+)
+from flywheel_assets.errors import FlywheelError, nearest
+from flywheel_assets.stages.candidates import candidates
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.collect import LINKS, SAID, observation_schema, settle, validate
+from flywheel_assets.stages.decisions import (
+    DECIDED_AT,
+    DECISION_COLUMNS,
+    candidate_type,
+    decide,
+    decision_schema,
+)
+from flywheel_assets.stages.features import features
+from flywheel_assets.stages.model import Scorer, judge, matrix, shortage, split, trains_on
+from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.received import API
+from flywheel_assets.stages.training_set import (
+    LABEL,
+    decided_on,
+    training_schema,
+    training_set,
+)
+
+Observations: TypeAlias = Mapping[str, pl.DataFrame]
+"""By the observation's name: its fields, ``event_time`` (UTC), and, where they are not null,
+``known_at`` (``event_time``, if left out) and the ``decision_id`` that a row answers."""
+
+
+class World(Protocol):
+    """A product that can be simulated, a day at a time."""
+
+    def history(self) -> Iterable[tuple[date, Observations]]:
+        """Give the days before the first decision, oldest first."""
+
+    def day(self, day: date, decisions: pl.DataFrame) -> Observations:
+        """Let a day happen.
+
+        Parameters
+        ----------
+        decisions : DataFrame
+            Rows of ``<flywheel>/decisions`` that were published when the day began: those of the
+            partition before; none on the first day.
+        """
+
+
+@dataclass
+class Rehearsal:
+    """A flywheel and a world that take turns, and what they remember.
+
+    Parameters
+    ----------
+    learning : {"always", "once", "never"}
+        ``once``: the first champion decides for ever. ``never``: the bootstrap rule does.
+    scorer : callable, optional
+        Decides instead of a model from the first day on, for example an oracle.
+
+    Attributes
+    ----------
+    decisions : DataFrame
+        Of the last day.
+    trainings : list of tuple
+        The day, the version, whether it was promoted, and why.
+    """
+
+    flywheel: Flywheel
+    world: World
+    learning: Literal["always", "once", "never"] = "always"
+    scorer: Scorer | None = None
+    decisions: pl.DataFrame = field(init=False)
+    version: int | None = field(default=None, init=False)
+    trainings: list[tuple[date, int, bool, str]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._tables = _Tables(self.flywheel)
+        self._champion = self.scorer
+        self._snapshots: dict[date, dict[FeatureView, pl.DataFrame]] = {}
+        self._published: dict[date, pl.DataFrame] = {}
+        self._matured: dict[date, pl.DataFrame] = {}
+        self.decisions = pl.DataFrame(schema=decision_schema(self.flywheel))
+        for day, observations in self.world.history():
+            self._tables.collect(day, observations)
+
+    def turn(self, day: date) -> pl.DataFrame:
+        """Let a day happen, learn from what matured, and decide when it closes.
+
+        Returns
+        -------
+        DataFrame
+            The decisions, as in ``<flywheel>/decisions``.
+        """
+        self._tables.collect(day, self.world.day(day, self.decisions))
+        views = self.flywheel.views
+        self._snapshots[day] = {view: self._tables.features(view, day) for view in views}
+        if self.learning != "never" and not self._settled:
+            self._mature(day)
+            if trains_on(self.flywheel.model, day):
+                self._train(day)
+        self.decisions = self._decide(day)
+        self._published[day] = _observed(self.decisions, self.flywheel)
+        return self.decisions
+
+    @property
+    def _settled(self) -> bool:
+        return self.learning == "once" and self.version is not None
+
+    def _mature(self, day: date) -> None:
+        model, outcome = self.flywheel.model, self.flywheel.outcome
+        decided = decided_on(self.flywheel, day)
+        made, snapshots = self._published.pop(decided, None), self._snapshots.pop(decided, None)
+        if made is None or snapshots is None:
+            return
+        exposure = (outcome.exposure,) if outcome.exposure else ()
+        followed, *exposures = (
+            self._tables.fact(fact, decided) for fact in (outcome.fact, *exposure)
+        )
+        self._matured[day] = training_set(made, snapshots, followed, self.flywheel, *exposures)
+        self._matured.pop(day - model.training_window, None)
+
+    def _train(self, day: date) -> None:
+        model = self.flywheel.model
+        nothing = pl.DataFrame(schema=training_schema(self.flywheel))
+        rows = pl.concat([nothing, *self._matured.values()]).sort(PARTITION, "decision_id")
+        train, holdout = split(rows, model, day)
+        if shortage(train, holdout):
+            return
+        if model.estimator is None:
+            raise NotImplementedError
+        estimator = model.estimator().fit(matrix(train, model), train[LABEL].to_numpy())
+        challenger = _as_scorer(estimator)
+        verdict = judge(model, holdout, challenger, self._champion)
+        version = len(self.trainings) + 1
+        self.trainings.append((day, version, verdict.promoted, verdict.reason))
+        if verdict.promoted:
+            self._champion, self.version = challenger, version
+
+    def _decide(self, day: date) -> pl.DataFrame:
+        considered = candidates(self._snapshots[day], self.flywheel)
+        scores = None
+        if self._champion is not None and considered.height:
+            scores = self._champion(matrix(considered, self.flywheel.model))
+        return decide(considered, scores, self.flywheel, day, self.version)
+
+
+def rehearse(rehearsal: Rehearsal, first: date, last: date) -> Iterable[pl.DataFrame]:
+    """Turn from the first to the last day, and give each day's decisions."""
+    return (rehearsal.turn(day) for day in days(first, last))
+
+
+def without_exploration(flywheel: Flywheel) -> Flywheel:
+    """Declare the same flywheel with a policy that leaves nothing to chance."""
+    return replace(flywheel, decisions=replace(flywheel.policy, exploration=None, control=0.0))
+
+
+class _Tables:
+    """Observations, facts and dimensions that grow by a day at a time."""
+
+    def __init__(self, flywheel: Flywheel) -> None:
+        self._catalog = catalog([flywheel])
+        self._observed = {o.name: _empty(observation_schema(o)) for o in self._catalog.observations}
+        self._facts = {f: _empty(fact_schema(f)) for f in self._catalog.facts}
+        self._dimensions = {d: _empty(dimension_schema(d)) for d in self._catalog.dimensions}
+
+    def collect(self, day: date, observations: Observations) -> None:
+        """Collect and organize what became known on a day."""
+        for name in observations:
+            if name not in self._observed:
+                raise FlywheelError(
+                    expected="observations that the flywheel declares",
+                    found=f"{name!r}",
+                    remedy=nearest(name, self._observed),
+                )
+        new = {
+            o.name: self._settled(o, observations[o.name], day)
+            if o.name in observations
+            else self._observed[o.name].clear()
+            for o in self._catalog.observations
+        }
+        for fact, earlier in self._facts.items():
+            rows = facts(new[fact.observation.name], earlier, fact)
+            self._facts[fact] = pl.concat([earlier, rows])
+        for dimension, earlier in self._dimensions.items():
+            rows = changes(new[dimension.observation.name], earlier, dimension)
+            self._dimensions[dimension] = pl.concat([earlier, rows])
+
+    def fact(self, fact: Fact, first: date) -> pl.DataFrame:
+        """Give a fact's rows from a partition on."""
+        return self._facts[fact].filter(pl.col(PARTITION) >= first)
+
+    def features(self, view: FeatureView, day: date) -> pl.DataFrame:
+        """Compute a view as of the close of a day."""
+        rows, longest = self._facts[view.fact], view.longest_window
+        if longest is not None:
+            back = math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY
+            rows = self.fact(view.fact, day - back)
+        dimensions: dict[Dimension, pl.DataFrame] = {
+            d: self._dimensions[d] for d in view.dimensions
+        }
+        return features(rows, dimensions, view, [day])
+
+    def _settled(self, observation: Observation, rows: pl.DataFrame, day: date) -> pl.DataFrame:
+        checked = validate(_as_raw(rows, observation), observation, API)
+        known = self._observed[observation.name]
+        same = checked.select(OBSERVATION_ID).drop_nulls().unique()
+        again = known.join(same, on=OBSERVATION_ID, how="semi")
+        new = settle(checked, again, observation).observations
+        if (off := new.filter(pl.col(PARTITION) != day)).height:
+            raise FlywheelError(
+                expected=f"{observation.name} that became known on {day}",
+                found=f"{off.height} rows of {off[PARTITION].unique().sort().to_list()}",
+                remedy="give known_at, a time of the day on which the world tells them",
+            )
+        self._observed[observation.name] = pl.concat([known, new])
+        return new
+
+
+def _as_raw(rows: pl.DataFrame, observation: Observation) -> pl.DataFrame:
+    """Lay out a world's rows as the API's records are, for the same validation."""
+    known = pl.col(KNOWN_AT) if KNOWN_AT in rows.columns else pl.col(EVENT_TIME).alias(KNOWN_AT)
+    nothing = pl.lit(None, dtype=pl.String)
+    links = [pl.col(c) if c in rows.columns else nothing.alias(c) for c in LINKS]
+    return rows.select(
+        *observation.schema,
+        EVENT_TIME,
+        known,
+        *(link.alias(SAID[name]) for name, link in zip(LINKS, links, strict=True)),
+        pl.lit("world").alias(FILE),
+        pl.int_range(1, pl.len() + 1).alias(LINE),
+        nothing.alias(PROBLEM),
+        nothing.alias(RAW),
+    )
+
+
+def _observed(decisions: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    """Write decisions as they come back a partition later, in ``organize/fct_decision``."""
+    candidate = pl.struct(f.name for f in candidate_type(flywheel).fields)
+    return decisions.select(
+        pl.col(PARTITION) + pl.duration(days=1),
+        pl.col("decision_id").alias(OBSERVATION_ID),
+        pl.col(DECIDED_AT).alias(EVENT_TIME),
+        pl.col(DECIDED_AT).alias(KNOWN_AT),
+        *DECISION_COLUMNS,
+        candidate.struct.json_encode().alias("candidate"),
+    ).sort(OBSERVATION_ID)
+
+
+def _as_scorer(estimator: Any) -> Scorer:
+    return lambda features: np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
+
+
+def _empty(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(schema))

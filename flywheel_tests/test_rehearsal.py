@@ -1,0 +1,133 @@
+"""A flywheel rehearsed in memory: the Dagster loop's decisions, its switches, its refusals."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from flywheel_assets import Gate, TopK
+from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
+from flywheel_assets.dagster_assets.turn import Turner
+from flywheel_assets.errors import FlywheelError
+from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.rehearsal import Rehearsal, rehearse, without_exploration
+from flywheel_assets.stores.home import Home
+from flywheel_assets.worlds.shop import ShopConfig
+from flywheel_assets.worlds.shop_world import ShopWorld
+
+DAY = timedelta(days=1)
+FIRST = date(2026, 1, 5)
+N_DAYS = 21
+LAST = FIRST + (N_DAYS - 1) * DAY
+CONFIG = ShopConfig(start=FIRST, n_customers=300, history=timedelta(days=20))
+weekly = replace(
+    repurchase,
+    training_set=replace(repurchase.outcome, horizon=7 * DAY),
+    model=replace(
+        repurchase.model,
+        retrain="sunday",
+        gate=Gate(minimum=0.0, minimum_gain=-1.0, holdout=3 * DAY),
+    ),
+    decisions=replace(repurchase.policy, allocation=TopK(capacity=40, action="contact")),
+)
+
+
+def rehearsed(**switches: object) -> tuple[Rehearsal, pl.DataFrame]:
+    """Rehearse three weeks."""
+    flywheel = switches.pop("flywheel", weekly)
+    rehearsal = Rehearsal(flywheel, ShopWorld(CONFIG), **switches)  # type: ignore[arg-type]
+    return rehearsal, pl.concat(rehearse(rehearsal, FIRST, LAST))
+
+
+@pytest.fixture(scope="module")
+def usual() -> tuple[Rehearsal, pl.DataFrame]:
+    """Rehearse without a switch."""
+    return rehearsed()
+
+
+def test_it_decides_what_the_dagster_loop_decides(
+    usual: tuple[Rehearsal, pl.DataFrame], tmp_path: Path
+) -> None:
+    """Three weeks of the shop through Delta, MLflow, inbox and API: every decision is the same."""
+    home = Home(tmp_path)
+    home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
+    shop = prepare(home, weekly, CONFIG)
+    turner = Turner(home, [weekly])
+    turn_with(shop, turner, weekly, FIRST, LAST, progress=lambda _: None)
+    theirs = pl.read_delta(str(home.lakehouse / "repurchase" / "decisions"))
+    rehearsal, ours = usual
+    order = ["partition_date", "decision_id"]
+    assert ours["model_version"].n_unique() > 1, "no model decided: the test is too short"
+    assert_frame_equal(ours.sort(order), theirs.select(ours.columns).sort(order), check_exact=True)
+    world = rehearsal.world
+    assert isinstance(world, ShopWorld)
+    assert world.shop.revenue == shop.revenue
+
+
+def test_the_same_world_twice_decides_the_same(usual: tuple[Rehearsal, pl.DataFrame]) -> None:
+    """A rehearsal is a function of flywheel and world."""
+    assert rehearsed()[1].equals(usual[1])
+
+
+def test_a_frozen_model_is_the_first(usual: tuple[Rehearsal, pl.DataFrame]) -> None:
+    """With ``learning="once"`` everything is as usual until the second training, then version 1."""
+    _, free = usual
+    frozen, decided = rehearsed(learning="once")
+    second = free.filter(pl.col("model_version") > 1)["partition_date"].min()
+    assert isinstance(second, date)
+    before = pl.col("partition_date") < second
+    assert decided.filter(before).equals(free.filter(before))
+    assert decided["model_version"].max() == 1
+    assert len(frozen.trainings) == 1
+
+
+def test_a_flywheel_that_never_learns_decides_by_its_rule() -> None:
+    """With ``learning="never"`` no day has a model."""
+    rehearsal, decided = rehearsed(learning="never")
+    assert decided["model_version"].null_count() == decided.height
+    assert rehearsal.trainings == []
+
+
+def test_without_exploration_nothing_is_left_to_chance() -> None:
+    """Every action has the propensity 1."""
+    _, decided = rehearsed(flywheel=without_exploration(weekly), learning="never")
+    assert (decided["propensity"] == 1).all()
+    assert not decided["explored"].any()
+
+
+class OneDay:
+    """A world that tells one thing."""
+
+    def __init__(self, told: Mapping[str, pl.DataFrame]) -> None:
+        self.told = told
+
+    def history(self) -> Iterator[tuple[date, Mapping[str, pl.DataFrame]]]:
+        """Have none."""
+        return iter(())
+
+    def day(self, day: date, decisions: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
+        """Tell it."""
+        return self.told
+
+
+def test_a_world_tells_declared_observations_of_its_day() -> None:
+    """An unknown kind, and a row that was known on another day, are mistakes of the world."""
+    with pytest.raises(FlywheelError, match="order_lime"):
+        Rehearsal(weekly, OneDay({"order_lime": pl.DataFrame()})).turn(FIRST)
+    line = {
+        "event_time": datetime(2026, 1, 9, tzinfo=UTC),
+        "customer_id": 7,
+        "invoice": "1",
+        "stock_code": "A",
+        "description": "",
+        "quantity": 1,
+        "unit_price": 1.0,
+        "country": "EIRE",
+    }
+    lines = pl.DataFrame([line]).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
+    with pytest.raises(FlywheelError, match="became known on 2026-01-05"):
+        Rehearsal(weekly, OneDay({"order_line": lines})).turn(FIRST)
