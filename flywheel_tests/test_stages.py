@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -12,11 +11,7 @@ from flywheel_assets import (
     Cancellation,
     DailyFiles,
     Dimension,
-    Epsilon,
     Fact,
-    Policy,
-    Threshold,
-    TopK,
 )
 from flywheel_assets.flywheels.repurchase import (
     contact_policy,
@@ -27,7 +22,6 @@ from flywheel_assets.flywheels.repurchase import (
     repurchase,
 )
 from flywheel_assets.stages.collect import observation_schema, settle, validate
-from flywheel_assets.stages.decisions import allocate, decide
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts, looked_up
 from flywheel_assets.stages.training_set import training_set
 
@@ -220,50 +214,6 @@ def test_every_record_is_collected_rejected_or_a_duplicate() -> None:
     assert settle(checked, old, order_line).observations.height == 2
 
 
-def ranked(n: int, salt: int) -> pl.DataFrame:
-    """Make ranked candidates with chances of their own."""
-    chances = np.random.default_rng(salt).integers(0, 2**64, n, dtype=np.uint64)
-    return pl.DataFrame(
-        {
-            "rank": np.arange(1, n + 1),
-            "score": np.linspace(1, 0, n),
-            "_chance": chances,
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    "policy",
-    [
-        {"allocation": TopK(capacity=20, action="act"), "exploration": Epsilon(share=0.25)},
-        {"allocation": Threshold(at=0.5, action="act"), "exploration": Epsilon(share=0.1)},
-        {"allocation": TopK(capacity=80, action="act"), "exploration": Epsilon(share=0.1)},
-    ],
-)
-def test_the_logged_propensity_is_the_frequency_of_the_action(policy: dict[str, Any]) -> None:
-    """Over 2,000 draws each candidate is acted on as often as its propensity says."""
-    n, draws = 60, 2_000
-    rule = Policy(
-        candidates=pl.lit(value=True),
-        bootstrap=pl.lit(0),
-        owners=OWNERS,
-        description="Any.",
-        **policy,
-    )
-    acted = np.zeros(n)
-    chance = np.zeros(n)
-    for salt in range(draws):
-        found = allocate(ranked(n, salt), rule)
-        act = (found["action"] == "act").to_numpy()
-        propensity = found["propensity"].to_numpy()
-        acted += act
-        chance = np.where(act, propensity, 1 - propensity)
-        if rule.capacity:
-            assert act.sum() == min(rule.capacity, n)
-    error = 4.5 * np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)
-    assert (np.abs(acted / draws - chance) <= error).all()
-
-
 def test_the_edges_of_the_outcome() -> None:
     """At T counts to the outcome, at T + horizon does not, and news after maturity does not."""
     outcome = repurchase.outcome
@@ -336,30 +286,6 @@ def snapshot_of(decided: datetime) -> pl.DataFrame:
             **{k: [v] for k, v in values.items()},
         }
     )
-
-
-def test_ties_do_not_bend_exploration() -> None:
-    """Among equal scores whoever the ranking leaves out is explored as often as it is logged."""
-    policy = replace(
-        contact_policy,
-        allocation=TopK(capacity=5, action="contact"),
-        exploration=Epsilon(share=0.4),
-        bootstrap=pl.lit(0.0),
-    )
-    flywheel = replace(repurchase, decisions=policy)
-    considered = pl.DataFrame({"customer_id": range(12)})
-    explored = np.zeros(13)
-    n_days = 900
-    for i in range(n_days):
-        day = date(2026, 1, 1) + i * DAY
-        rows = considered.with_columns(
-            pl.lit(day).alias("partition_date"),
-            pl.lit(at(1)).cast(pl.Datetime("us", "UTC")).alias("as_of"),
-        )
-        found = decide(rows, None, flywheel, day, None).filter("explored")
-        explored[found["rank"].to_numpy()] += 1
-    share, chance = explored[4:] / n_days, 2 / 9
-    assert (np.abs(share - chance) < 4.5 * np.sqrt(chance * (1 - chance) / n_days)).all()
 
 
 def test_a_change_after_late_news_is_kept() -> None:

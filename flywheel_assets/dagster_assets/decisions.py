@@ -2,24 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import champion_as_of, champion_scorer
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.organize import Fact
 from flywheel_assets.errors import PublishedError
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.candidates import candidates
-from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.decisions import decide, decision_schema
+from flywheel_assets.stages.candidates import candidates, counts_back, reaches
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.model import matrix
+from flywheel_assets.stages.organize import fact_schema
+from flywheel_assets.stages.policy import decide
+from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.seen import Snapshots
 
 
@@ -50,6 +55,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     """Compile a policy."""
     key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
     sources = [f"features/{view.name}" for view in flywheel.views]
+    sources.append(f"{flywheel.name}/model")
 
     @stage_asset(
         [
@@ -61,7 +67,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 schema=schema,
                 columns={**flywheel.outcome.fact.descriptions, **flywheel.descriptions},
                 version=fingerprint(flywheel.policy, flywheel.model.features),
-                deps=[*map(before, sources), before(f"{flywheel.name}/model")],
+                deps=[*map(before, sources), *_history(flywheel)],
             )
         ],
         "decisions",
@@ -70,8 +76,11 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        for source in (*sources, f"{flywheel.name}/model"):
+        for source in sources:
             build.require(context, source, first, last)
+        for source, back in _looked_back(flywheel):
+            oldest = build.settings.start if back is None else first - back
+            build.require(context, source, oldest, last)
         snapshots = read_snapshots(build, flywheel, first, last)
         rows: Counter[date] = Counter()
         actions: Counter[str] = Counter()
@@ -79,7 +88,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         for day in days(first, last):
             today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
             frame = _decide(build, flywheel, today, day)
-            found.append(checks.decisions(frame))
+            found.append(checks.decisions(frame, flywheel))
             if all(check.passed for check in found[-1]):
                 _publish(build, flywheel, frame, day, again=config.decide_again)
             rows.update(counts(frame))
@@ -99,13 +108,49 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 
 
 def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -> pl.DataFrame:
-    considered = candidates(snapshots, flywheel)
+    considered = candidates(snapshots, flywheel, *_read_history(build, flywheel, day))
     version = champion_as_of(build, flywheel, day)
     scorer = champion_scorer(build, flywheel, version)
-    scores = None
+    predicted = None
     if scorer is not None and considered.height:
-        scores = scorer(matrix(considered, flywheel.model))
-    return decide(considered, scores, flywheel, day, version)
+        predicted = Predicted(scorer(matrix(considered, flywheel.model))[:, None])
+    return decide(considered, predicted, flywheel, day, version)
+
+
+def _looked_back(flywheel: Flywheel) -> Iterator[tuple[str, timedelta | None]]:
+    """Say what generators and filters look at, and how many partitions back; None for all."""
+    for fact, back in reaches(flywheel.policy).items():
+        yield f"organize/fct_{fact.name}", back
+    counted = counts_back(flywheel.policy)
+    if counted is not None:
+        # The decisions of a day are in the partition after it.
+        yield "organize/fct_decision", counted - DAY
+
+
+def _history(flywheel: Flywheel) -> Iterator[dg.AssetDep]:
+    return (before(source, back) for source, back in _looked_back(flywheel))
+
+
+def _read_history(
+    build: Build, flywheel: Flywheel, day: date
+) -> tuple[dict[Fact, pl.DataFrame], pl.DataFrame | None]:
+    """Read what a day's candidates are generated and filtered by, and no other partitions."""
+    facts = {
+        fact: build.tables.read(
+            f"organize/fct_{fact.name}",
+            fact_schema(fact),
+            None if back is None else day - back,
+            day,
+        ).collect()
+        for fact, back in reaches(flywheel.policy).items()
+    }
+    counted = counts_back(flywheel.policy)
+    if counted is None:
+        return facts, None
+    published = build.tables.read(
+        "organize/fct_decision", DECISION_SCHEMA, day - counted + DAY, day
+    )
+    return facts, published.filter(flywheel=flywheel.name).collect()
 
 
 def _publish(

@@ -15,6 +15,7 @@ from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream,
 from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import FlywheelError
+from flywheel_assets.stages.candidates import counts_back
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.home import Home
@@ -53,10 +54,14 @@ def replay(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
 
     Collect, organize and features run over months at once; the days from one training to the next
     are decided in one run, and then come back as observations in another. No run is longer than
-    the outcome takes to mature, so that each training set finds its decisions.
+    the outcome takes to mature, so that each training set finds its decisions. Where a frequency
+    cap counts the decisions of the day before, each day waits for them to come back.
     """
     for start, end in chunks(first, last, UPSTREAM_CHUNK):
         yield Run(tuple(upstream(flywheel)), start, end)
+    if counts_back(flywheel.policy) is not None:
+        yield from (Run((*LOOP, *downstream(flywheel)), day, day) for day in days(first, last))
+        return
     start = first
     while start <= last:
         end = start

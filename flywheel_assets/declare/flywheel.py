@@ -93,6 +93,13 @@ class Flywheel:
         self._check_learner(what)
 
     def _check_views(self, what: str) -> None:
+        candidates = self.policy.candidates
+        if isinstance(candidates, Pairs) and candidates.of not in self.views:
+            raise DeclarationError(
+                expected=f"pairs of {what} for whom a view among its features describes",
+                found=f"of={candidates.of.name!r}",
+                remedy="add it to features",
+            )
         known = [*self.entity.keys, AS_OF, *(g.name for g in self.policy.generators)]
         for view in self.views:
             check_columns(view.entity.keys, known, f"the keys of view {view.name!r} in {what}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import (
     AS_OF,
     DECISION_ID,
@@ -120,17 +121,21 @@ def model(rows: pl.DataFrame) -> list[Check]:
     return [_count("metric_range", wrong, "metrics outside 0 to 1", warns=True)]
 
 
-def decisions(rows: pl.DataFrame) -> list[Check]:
+def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:
     """Check decisions before they are published."""
     score = pl.col("score")
     broken = rows.filter(score.is_null() | ~score.is_finite()).height
     modelled = pl.col("model_version").is_not_null()
-    outside = rows.filter(modelled & ~score.is_between(0, 1)).height
+    outside, expected = 0, "finite"
+    if flywheel.model.target == "outcome":
+        least = -1 if flywheel.policy.rank_by == "uplift" else 0
+        outside = rows.filter(modelled & ~score.is_between(least, 1)).height
+        expected = f"from {least} to 1 where a model scored"
     chance = pl.col("propensity")
     improbable = rows.filter(chance.is_null() | (chance <= 0) | (chance > 1)).height
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
-        _count("score_range", broken + outside, "scores that are not numbers from 0 to 1"),
+        _count("score_range", broken + outside, f"scores that are null or not {expected}"),
         _count("propensities", improbable, "propensities outside (0, 1]"),
     ]
 
