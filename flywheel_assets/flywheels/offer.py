@@ -186,7 +186,7 @@ def estimator() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
 
 
 visit_probability = Model(
@@ -217,10 +217,10 @@ offer_policy = Policy(
     candidates=pl.lit(value=True),
     bootstrap=pl.lit(0.0),
     allocation=Arms(arms=tuple(Arm(name=name) for name in OFFERS)),
-    exploration=Softmax(temperature=0.01),
+    exploration=Softmax(temperature=0.005),
     owners=["team:crm"],
-    description="Draw an offer for each customer: one expected to bring .03 fewer visits is drawn "
-    "a twentieth as often.",
+    description="Draw an offer for each customer: one expected to bring .01 fewer visits is drawn "
+    "a seventh as often.",
 )
 
 offer = Flywheel(

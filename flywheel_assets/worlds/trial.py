@@ -152,16 +152,25 @@ class Trial:
                 (folder / name).mkdir(parents=True, exist_ok=True)
                 rows.rename({"event_time": TIMES[name]}).write_csv(folder / name / f"{day}.csv")
 
-    def replayed(self, decisions: pl.DataFrame) -> pl.DataFrame:
-        """Give the decisions that came true, with the ``visit`` and the ``spend`` that followed.
+    def answered(self, decisions: pl.DataFrame) -> pl.DataFrame:
+        """Add what the trial did about each decision's customer, and what came of that.
 
         Parameters
         ----------
-        decisions : DataFrame
-            With ``customer_id`` and ``action``.
+        decisions : DataFrame, (n_rows, ...)
+            With ``customer_id``.
+
+        Returns
+        -------
+        DataFrame, (n_rows, ...)
+            With ``offer``, ``visit`` and ``spend``, in the order of the rows.
         """
-        came = self._rows.select("customer_id", "visit", "spend", pl.col("offer").alias("action"))
-        return decisions.join(came, on=["customer_id", "action"], maintain_order="left")
+        log = self._rows.select("customer_id", "offer", "visit", "spend")
+        return decisions.join(log, on="customer_id", how="left", maintain_order="left")
+
+    def replayed(self, decisions: pl.DataFrame) -> pl.DataFrame:
+        """Keep the decisions that came true, `answered`: those of which the trial did the same."""
+        return self.answered(decisions).filter(pl.col("action") == pl.col("offer"))
 
     def _batch(self, number: int) -> pl.DataFrame:
         return self._rows.filter(batch=number)
