@@ -10,7 +10,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -120,6 +120,8 @@ class Client(ABC):
         Parameters
         ----------
         entity : mapping, or the value of the only key
+            Of pairs, the key that a slate is for alone reads what is shown: ``items`` are its
+            decisions, best first.
         as_of : datetime, optional
             Read what was published by then.
 
@@ -215,7 +217,7 @@ class Local(Client):
             found = answers_for(published, entities, as_of)
         except ProblemError as error:
             raise _refused(msgspec.to_builtins(error.problem)) from None
-        return [None if f.decision is None else _decision(f.decision) for f in found.results]
+        return _told(found)
 
 
 class Remote(Client):
@@ -255,9 +257,7 @@ class Remote(Client):
     ) -> list[Decision | None]:
         wanted = {"entities": list(entities), "as_of": as_of}
         found = self._post(quote(path), encode(wanted), "application/json", retries=None)
-        return [
-            None if f["decision"] is None else _decision(f["decision"]) for f in found["results"]
-        ]
+        return _told(found)
 
     def _post(self, path: str, body: bytes, kind: str, *, retries: Any) -> dict[str, Any]:
         from urllib3.exceptions import HTTPError
@@ -315,9 +315,10 @@ def _refused(problem: Mapping[str, Any]) -> ApiError:
     )
 
 
-def _decision(found: Any) -> Decision:
-    """Give a decision as a dict with real times, whichever way it came."""
-    from flywheel_assets.api.decisions import Decision as Typed
+def _told(answers: Any) -> list[Decision | None]:
+    """Give decisions as dicts with real times, whichever way they came."""
+    from flywheel_assets.api.decisions import FoundAll
 
-    typed = msgspec.convert(found, Typed) if isinstance(found, dict) else found
-    return msgspec.structs.asdict(typed)
+    results = msgspec.convert(answers, FoundAll).results
+    found = (one.shown if one.decision is msgspec.UNSET else one.decision for one in results)
+    return [msgspec.to_builtins(one, builtin_types=(date, datetime)) for one in found]

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -48,11 +48,29 @@ class Decision(msgspec.Struct, kw_only=True):
     partition_date: date
 
 
+class Shown(msgspec.Struct, kw_only=True):
+    """What an entity is shown.
+
+    Parameters
+    ----------
+    entity : mapping
+        The key that the slate is for.
+    items : list of Decision
+        Best first; empty where all that was considered is held.
+    """
+
+    flywheel: str
+    entity: dict[str, Any]
+    partition_date: date
+    items: list[Decision]
+
+
 class Found(msgspec.Struct, kw_only=True):
-    """One result of a batch: None for an entity that nothing was decided about."""
+    """One result of a batch: null for an entity that nothing was decided about."""
 
     entity: dict[str, Any]
-    decision: Decision | None
+    decision: Decision | UnsetType | None = UNSET
+    shown: Shown | UnsetType | None = UNSET
 
 
 class FoundAll(msgspec.Struct, kw_only=True):
@@ -63,7 +81,10 @@ class FoundAll(msgspec.Struct, kw_only=True):
 
 
 class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a batch asks for: entities as objects of their keys, or as the value of the only key."""
+    """What a batch asks for: entities as objects of their keys, or as the value of the only key.
+
+    Of pairs, the key that a slate is for alone asks for what is shown.
+    """
 
     entities: Annotated[list[Any], Meta(min_length=1, max_length=MAX_RECORDS)]
     as_of: _Moment | None = None
@@ -105,7 +126,7 @@ class Decisions:
                 f"{published.flywheel.name} decided nothing about this "
                 f"{published.flywheel.entity.name} in its partition {day}",
             )
-        return json_response(_decision(published, entity[1], day, rows[0]))
+        return json_response(_told(published, entity[1], day, rows[0]))
 
     async def post(self, request: Request) -> Response:
         """Answer for many entities at once."""
@@ -147,16 +168,21 @@ def answers_for(published: Published, entities: Sequence[Any], moment: datetime 
     moment = None if moment is None else _utc(moment)
     wanted = _entities(published, entities)
     day, rows = _look_up(published, wanted, moment)
-    results = [
-        Found(entity=keys, decision=None if row is None else _decision(published, keys, day, row))
-        for (_, keys), row in zip(wanted, rows, strict=True)
-    ]
+    results = []
+    for (_, keys), row in zip(wanted, rows, strict=True):
+        told = None if row is None else _told(published, keys, day, row)
+        if isinstance(told, Decision):
+            results.append(Found(entity=keys, decision=told))
+        elif told is None and len(keys) == len(published.entities.types):
+            results.append(Found(entity=keys, decision=None))
+        else:
+            results.append(Found(entity=keys, shown=told))
     return FoundAll(partition_date=day, results=results)
 
 
 def _look_up(
     published: Published, wanted: Sequence[tuple[str, Row]], moment: datetime | None
-) -> tuple[date, list[Row | None]]:
+) -> tuple[date, list[Row | list[Row] | None]]:
     try:
         return published.latest(wanted) if moment is None else published.as_of(moment, wanted)
     except UnpublishedError as error:
@@ -177,6 +203,20 @@ def _entities(published: Published, values: Sequence[Any]) -> list[tuple[str, di
             place = f"$.entities[{index}]"
             raise _unfit([Fault(place + f.path[1:], f.reason) for f in error.faults]) from None
     return entities
+
+
+def _told(
+    published: Published, keys: Mapping[str, Any], day: date, found: Row | list[Row]
+) -> Decision | Shown:
+    if not isinstance(found, list):
+        return _decision(published, keys, day, found)
+    names = published.entities.types
+    return Shown(
+        flywheel=published.flywheel.name,
+        entity=dict(keys),
+        partition_date=day,
+        items=[_decision(published, {n: row[n] for n in names}, day, row) for row in found],
+    )
 
 
 def _decision(published: Published, keys: Mapping[str, Any], day: date, row: Row) -> Decision:

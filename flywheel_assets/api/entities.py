@@ -13,7 +13,11 @@ SEPARATOR = "|"
 
 
 class Entities:
-    """Reads the entities of one flywheel."""
+    """Reads the entities of one flywheel.
+
+    Where decisions are about pairs, the first of their keys alone names all that was decided for
+    it, for example what a customer is shown; see `Policy.per`.
+    """
 
     def __init__(self, flywheel: Flywheel) -> None:
         fields = {f.name: f for f in flywheel.outcome.fact.observation.fields}
@@ -21,6 +25,8 @@ class Entities:
             key: (wire.value_type(fields[key], key=True), text_of(fields[key].dtype))
             for key in flywheel.entity.keys
         }
+        per = flywheel.policy.per
+        self.per = per if len(self._types) > 1 else None
 
     @property
     def types(self) -> dict[str, Any]:
@@ -33,7 +39,7 @@ class Entities:
         Returns
         -------
         tuple
-            The entity's id, and its keys by name.
+            The id by which `Published` finds it, and its keys by name.
 
         Raises
         ------
@@ -41,13 +47,15 @@ class Entities:
             For text that cannot be the entity's keys.
         """
         parts = text.split(SEPARATOR) if len(self._types) > 1 else [text]
+        if self.per is not None and len(parts) == 1:
+            return self._checked({self.per: text}, strict=False)
         if len(parts) != len(self._types):
             names = SEPARATOR.join(self._types)
             raise UnfitError(Fault("$", f"expected {names}, found {len(parts)} parts"))
         return self._checked(dict(zip(self._types, parts, strict=True)), strict=False)
 
     def from_body(self, value: Any) -> tuple[str, dict[str, Any]]:
-        """Read an entity in a body: an object of its keys, or the value of its only key.
+        """Read an entity in a body: an object of its keys, or the value of the key that is enough.
 
         Raises
         ------
@@ -55,19 +63,23 @@ class Entities:
             For what cannot be the entity's keys.
         """
         if not isinstance(value, dict):
-            if len(self._types) > 1:
+            if len(self._types) > 1 and self.per is None:
                 raise UnfitError(Fault("$", f"expected an object with {list(self._types)}"))
-            value = {next(iter(self._types)): value}
-        if set(value) != set(self._types):
+            value = {self.per or next(iter(self._types)): value}
+        if set(value) not in (set(self._types), {self.per}):
             raise UnfitError(Fault("$", f"expected the keys {list(self._types)}, all and only"))
         return self._checked(value, strict=True)
 
     def _checked(self, keys: dict[str, Any], *, strict: bool) -> tuple[str, dict[str, Any]]:
-        found, texts = {}, []
+        found, texts = {}, {}
         for name, (wanted, text) in self._types.items():
+            if name not in keys:  # what a slate is for, alone
+                continue
             try:
                 found[name] = msgspec.convert(keys[name], wanted, strict=strict)
             except msgspec.ValidationError as error:
                 raise UnfitError(Fault(f"$.{name}", str(error))) from None
-            texts.append(text(found[name]))
-        return SEPARATOR.join(texts), found
+            texts[name] = text(found[name])
+        whole = [texts[name] for name in self._types] if len(texts) == len(self._types) else [""]
+        first = [texts[self.per]] if self.per is not None else []
+        return SEPARATOR.join([*first, *whole]), found

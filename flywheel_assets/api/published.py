@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from flywheel_assets.api.entities import Entities
+from flywheel_assets.api.entities import SEPARATOR, Entities
+from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import DECISION_ID
 from flywheel_assets.stages.decisions import (
@@ -23,6 +24,8 @@ from flywheel_assets.stores.tables import Tables
 
 LOOK_EVERY_SECONDS = 1.0
 Row = Mapping[str, Any]
+Found = Row | list[Row] | None
+"""A decision, what an entity of pairs is shown, or nothing."""
 _STILL_NS = 2_000_000_000
 _log = logging.getLogger("flywheel.api")
 _TOLD = (DECISION_ID, "action", "score", "rank", "model_version", DECIDED_AT)
@@ -42,15 +45,26 @@ class Index:
 
     A look-up is a binary search in a column of text: an index of a million entities is a few
     arrays, not a million objects.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        The entity's.
+    held : str or None
+        The action that does not show an item.
     """
 
     version: int
     day: date
     ids: pl.Series
     rows: pl.DataFrame
+    keys: tuple[str, ...]
+    held: str | None
 
-    def find(self, entity_id: str, keys: Row) -> Row | None:
-        """Find an entity's decision."""
+    def find(self, entity_id: str, keys: Row) -> Found:
+        """Find an entity's decision; with the key of a slate alone, what is shown, best first."""
+        if len(keys) < len(self.keys):
+            return self._shown(entity_id, keys)
         # Two entities of several text keys may be written alike; the keys tell them apart.
         at = bisect_left(self.ids, entity_id)
         while at < len(self.ids) and self.ids[at] == entity_id:
@@ -59,6 +73,18 @@ class Index:
                 return row
             at += 1
         return None
+
+    def _shown(self, start: str, keys: Row) -> list[Row] | None:
+        """List the shown of all items that were considered for it; None where none was."""
+        at, considered = bisect_left(self.ids, start), False
+        found: list[Row] = []
+        while at < len(self.ids) and self.ids[at].startswith(start):
+            row = self.rows.row(at, named=True)
+            if all(row[name] == value for name, value in keys.items()):
+                considered = True
+                found += [row] if row["action"] != self.held else []
+            at += 1
+        return sorted(found, key=lambda row: int(row["rank"])) if considered else None
 
 
 class Published:
@@ -112,11 +138,10 @@ class Published:
         if not days:
             return False
         frame = self._read(days[-1])
-        ids = frame.get_column(ENTITY_ID)
-        self._index = Index(version, days[-1], ids, frame.drop(ENTITY_ID))
+        self._index = self._indexed(version, days[-1], frame)
         return True
 
-    def latest(self, wanted: Iterable[tuple[str, Row]]) -> tuple[date, list[Row | None]]:
+    def latest(self, wanted: Iterable[tuple[str, Row]]) -> tuple[date, list[Found]]:
         """Look entities up in the newest partition.
 
         Raises
@@ -131,7 +156,7 @@ class Published:
 
     def as_of(
         self, moment: datetime, wanted: Sequence[tuple[str, Row]]
-    ) -> tuple[date, list[Row | None]]:
+    ) -> tuple[date, list[Found]]:
         """Look entities up in the newest partition that was published by a moment, in UTC.
 
         Reads the table: slower, and holds nothing.
@@ -146,17 +171,27 @@ class Published:
         days = [day for day in published if day < moment.date()]
         if not days:
             raise UnpublishedError(ever=bool(published))
-        frame = self._read(days[-1], [entity_id for entity_id, _ in wanted])
-        index = Index(-1, days[-1], frame.get_column(ENTITY_ID), frame.drop(ENTITY_ID))
+        index = self._indexed(-1, days[-1], self._read(days[-1], wanted))
         return days[-1], [index.find(*entity) for entity in wanted]
 
-    def _read(self, day: date, ids: Sequence[str] | None = None) -> pl.DataFrame:
+    def _indexed(self, version: int, day: date, frame: pl.DataFrame) -> Index:
+        policy = self._flywheel.policy
+        held = None if isinstance(policy.allocation, Arms) else policy.actions[-1]
+        ids, keys = frame.get_column(ENTITY_ID), self._flywheel.entity.keys
+        return Index(version, day, ids, frame.drop(ENTITY_ID), keys, held)
+
+    def _read(self, day: date, wanted: Sequence[tuple[str, Row]] | None = None) -> pl.DataFrame:
         scan = self._tables.read(self._table, self._schema, day, day)
-        if ids is not None:
-            scan = scan.filter(pl.col(ENTITY_ID).is_in(ids))
-        keys = self._flywheel.entity.keys
+        keys, per = self._flywheel.entity.keys, self.entities.per
+        if wanted is not None and per is not None:
+            scan = scan.filter(pl.col(per).is_in([entity[per] for _, entity in wanted]))
+        elif wanted is not None:
+            scan = scan.filter(pl.col(ENTITY_ID).is_in([entity_id for entity_id, _ in wanted]))
+        # What is read together lies together.
+        first = [] if per is None else [pl.col(per).cast(pl.String)]
+        entity = pl.concat_str(*first, ENTITY_ID, separator=SEPARATOR).alias(ENTITY_ID)
         return (
-            scan.select(ENTITY_ID, *keys, *_TOLD)
+            scan.select(entity, *keys, *_TOLD)
             .with_columns(pl.col("action").cast(pl.Categorical))
             .sort(ENTITY_ID, *keys)
             .collect()

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from flywheel_assets.api import wire
-from flywheel_assets.api.decisions import Decision, FoundAll, Wanted
+from flywheel_assets.api.decisions import Decision, FoundAll, Shown, Wanted
 from flywheel_assets.api.intake import Answer, Answers
 from flywheel_assets.api.limits import MAX_BODY, MAX_RECORD, MAX_RECORDS
 from flywheel_assets.api.problems import MEDIA_TYPE, TITLES, Problem
@@ -24,7 +24,7 @@ def openapi(reader: Reader, published: Sequence[Published]) -> bytes:
     records = {name: kind.type for name, kind in reader.kinds.items()}
     record, *answers = (wire.any_of(records.values()), Answer, Answers, Problem)
     references, components = msgspec.json.schema_components(
-        [record, *answers, Decision, FoundAll, Wanted], ref_template=_TEMPLATE
+        [record, *answers, Decision, Shown, FoundAll, Wanted], ref_template=_TEMPLATE
     )
     for kind in records.values():
         components[kind.__name__]["oneOf"] = [
@@ -87,7 +87,10 @@ def _observe(record: Schema) -> Schema:
 
 def _read(one: Published, operation: str) -> Schema:
     keys = one.entities.types
+    slates = one.entities.per is not None
     joined = "|".join(keys)
+    if slates:
+        joined = f"{one.entities.per} for what it is shown, or {joined}"
     entity: Schema = {"type": "string", "description": joined, "minLength": 1}
     if len(keys) == 1:
         entity = msgspec.json.schema(next(iter(keys.values())))
@@ -105,7 +108,7 @@ def _read(one: Published, operation: str) -> Schema:
             },
         ],
         "responses": {
-            "200": _answers("What was decided.", Decision),
+            "200": _answers("What was decided.", *([Shown] if slates else []), Decision),
             **_problems(401, 403, 404, 421, 422, 503),
         },
     }

@@ -108,6 +108,13 @@ class Policy:
         return self.candidates.generators if isinstance(self.candidates, Pairs) else ()
 
     @property
+    def per(self) -> str | None:
+        """The key whose decisions are read together, as what it is shown; None without pairs."""
+        if isinstance(self.allocation, Slate):
+            return self.allocation.per
+        return self.candidates.entity.keys[0] if isinstance(self.candidates, Pairs) else None
+
+    @property
     def arm_features(self) -> tuple[str, ...]:
         """Columns by which a model tells arms apart."""
         return self.allocation.features if isinstance(self.allocation, Arms) else ()

@@ -21,7 +21,7 @@ from flywheel_assets.stages.generators import suggested
 from flywheel_assets.stages.seen import Snapshots, seen, spine_schema
 
 Facts = Mapping[Fact, pl.DataFrame]
-_SEEN, _TIMES = "_seen", "_times"
+_SEEN = "rows_in_window"
 
 
 def candidates(

@@ -12,7 +12,7 @@ from flywheel_assets.point_in_time import snapshot
 from flywheel_assets.stages.inclusion import Bools
 from flywheel_assets.stages.predicted import Floats
 
-_N, _LAST = "_n", "_last"
+_N, _LAST = "rows_in_window", "last_in_window"
 _CELLS = 4_000_000
 """How many scores of entities x items are held at once, 32 MB."""
 _FEW_ITEMS = 4_000

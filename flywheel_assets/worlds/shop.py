@@ -44,6 +44,28 @@ CATALOGUE = pl.DataFrame(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shock:
+    """A day from which on customers are others than they were: a recession, as it might be.
+
+    Demand falls, and those whom contacts moved change sides: regulars buy what they need and no
+    more, occasional customers come for offers; big spenders economise, small ones do not.
+
+    Parameters
+    ----------
+    day : date
+    demand : float
+        What each customer's rate of orders is multiplied by.
+    response : float
+        What the slopes of the response over habit and over spend level are multiplied by; the mean
+        response, and what is peculiar to each customer, stay.
+    """
+
+    day: date
+    demand: float = 0.75
+    response: float = -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShopConfig:
     """Which world to simulate.
 
@@ -58,12 +80,14 @@ class ShopConfig:
         join within its length and the year after.
     seed : int
         Not negative.
+    shock : Shock, optional
     """
 
     start: date
     history: timedelta = timedelta(days=90)
     n_customers: int = 3_000
     seed: int = 0
+    shock: Shock | None = None
 
 
 class Shop:
@@ -125,7 +149,8 @@ class Shop:
         self._pieces: Floats = 5.0 * np.exp(0.5 * spend)[:, None] / np.sqrt(PRICES)
         self._country = COUNTRIES[rng.integers(0, COUNTRIES.size, n)]
         habit: Floats = np.tanh(np.log(self._rate / 0.055))  # in [-1, 1], 0 at the mean rate
-        self._response = 0.24 + 0.18 * habit + 0.16 * rng.standard_normal(n)
+        self._habit_response = 0.18 * habit
+        self._response = 0.24 + 0.16 * rng.standard_normal(n)
         self._spend_response = 0.14 * spend
         self._phase: Floats = rng.uniform(0.0, 2.0 * np.pi, n)
         # E[1 + floor(c X)] = 1 + 1 / (exp(1/c) - 1) for X exponential with mean 1
@@ -207,7 +232,8 @@ class Shop:
     def _effect_now(self) -> Floats:
         """Return the effect (log rate) that a contact on the next day would have."""
         year = 2.0 * np.pi * self._t / 365.0
-        effect: Floats = self._response + self._spend_response * np.cos(year / 3.0)
+        effect: Floats = self._response + self._habit_response
+        effect += self._spend_response * np.cos(year / 3.0)
         effect += 0.08 * np.sin(year + self._phase)
         return effect - 0.12 * self._fatigue - 0.36 * np.exp((self._ordered - self._t) / 4.0)
 
@@ -248,7 +274,16 @@ class Shop:
         copies = np.ones(lines.shape[1], dtype=np.int64)
         copies[: who.size] += twice[who, slot] < DUPLICATE_SHARE
         self._t += 1
+        self._shake(today + timedelta(days=1))
         return self._frame(today, np.repeat(lines, copies, axis=1), clock)
+
+    def _shake(self, tomorrow: date) -> None:
+        """Let the shock come at the start of its day, before anybody is chosen."""
+        shock = self.config.shock
+        if shock is not None and shock.day == tomorrow:
+            self._rate *= shock.demand
+            self._habit_response *= shock.response
+            self._spend_response *= shock.response
 
     def _frame(self, today: date, lines: Ints, clock: Floats) -> pl.DataFrame:
         """Return lines (customer, product, quantity, known) in the columns of Online Retail."""
