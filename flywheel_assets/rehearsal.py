@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
 import polars as pl
 
 from flywheel_assets.declare.collect import Observation
@@ -28,26 +27,27 @@ from flywheel_assets.declare.rules import (
     RAW,
 )
 from flywheel_assets.errors import FlywheelError, nearest
-from flywheel_assets.stages.candidates import candidates
+from flywheel_assets.stages.candidates import candidates, counts_back, reaches
+from flywheel_assets.stages.challenge import challenge
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.collect import LINKS, SAID, observation_schema, settle, validate
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
     DECISION_COLUMNS,
     candidate_type,
-    decide,
     decision_schema,
 )
 from flywheel_assets.stages.features import features
-from flywheel_assets.stages.model import Scorer, judge, matrix, shortage, split, trains_on
+from flywheel_assets.stages.gate import Verdict
+from flywheel_assets.stages.model import scorer, trains_on
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.policy import decide
+from flywheel_assets.stages.predicted import Scorer
 from flywheel_assets.stages.received import API
-from flywheel_assets.stages.training_set import (
-    LABEL,
-    decided_on,
-    training_schema,
-    training_set,
-)
+from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
+
+if TYPE_CHECKING:
+    from flywheel_assets.stages.learners import Trained
 
 Observations: TypeAlias = Mapping[str, pl.DataFrame]
 """By the observation's name: its fields, ``event_time`` (UTC), and, where they are not null,
@@ -87,7 +87,7 @@ class Rehearsal:
     decisions : DataFrame
         Of the last day.
     trainings : list of tuple
-        The day, the version, whether it was promoted, and why.
+        The day, the newest version, and what the gate said.
     """
 
     flywheel: Flywheel
@@ -96,11 +96,13 @@ class Rehearsal:
     scorer: Scorer | None = None
     decisions: pl.DataFrame = field(init=False)
     version: int | None = field(default=None, init=False)
-    trainings: list[tuple[date, int, bool, str]] = field(default_factory=list, init=False)
+    trainings: list[tuple[date, int, Verdict]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._tables = _Tables(self.flywheel)
         self._champion = self.scorer
+        self._judged: Scorer | None = None
+        self._registered = 0
         self._snapshots: dict[date, dict[FeatureView, pl.DataFrame]] = {}
         self._published: dict[date, pl.DataFrame] = {}
         self._matured: dict[date, pl.DataFrame] = {}
@@ -129,12 +131,13 @@ class Rehearsal:
 
     @property
     def _settled(self) -> bool:
-        return self.learning == "once" and self.version is not None
+        frozen = self.learning == "once" and self.version is not None
+        return frozen or self.scorer is not None
 
     def _mature(self, day: date) -> None:
         model, outcome = self.flywheel.model, self.flywheel.outcome
         decided = decided_on(self.flywheel, day)
-        made, snapshots = self._published.pop(decided, None), self._snapshots.pop(decided, None)
+        made, snapshots = self._published.get(decided), self._snapshots.pop(decided, None)
         if made is None or snapshots is None:
             return
         exposure = (outcome.exposure,) if outcome.exposure else ()
@@ -145,28 +148,37 @@ class Rehearsal:
         self._matured.pop(day - model.training_window, None)
 
     def _train(self, day: date) -> None:
-        model = self.flywheel.model
         nothing = pl.DataFrame(schema=training_schema(self.flywheel))
-        rows = pl.concat([nothing, *self._matured.values()]).sort(PARTITION, "decision_id")
-        train, holdout = split(rows, model, day)
-        if shortage(train, holdout):
-            return
-        if model.estimator is None:
-            raise NotImplementedError
-        estimator = model.estimator().fit(matrix(train, model), train[LABEL].to_numpy())
-        challenger = _as_scorer(estimator)
-        verdict = judge(model, holdout, challenger, self._champion)
-        version = len(self.trainings) + 1
-        self.trainings.append((day, version, verdict.promoted, verdict.reason))
-        if verdict.promoted:
-            self._champion, self.version = challenger, version
+        rows = pl.concat([nothing, *self._matured.values()])
+        scorers: list[Scorer] = []
+
+        def admit(trained: "Trained", _: pl.DataFrame) -> Scorer:
+            scorers.append(scorer(trained, self.flywheel))
+            return scorers[-1]
+
+        made = challenge(rows, self.flywheel, day, self._judged, admit)
+        self._registered += len(scorers)
+        self.trainings.append((day, self._registered, made.verdict))
+        if made.promoted is not None:
+            # The first was judged, the last is what was promoted: another, where that was refitted.
+            self._judged, self._champion, self.version = scorers[0], scorers[-1], self._registered
 
     def _decide(self, day: date) -> pl.DataFrame:
-        considered = candidates(self._snapshots[day], self.flywheel)
-        scores = None
+        policy = self.flywheel.policy
+        history = {
+            fact: self._tables.fact(fact, None if back is None else day - back)
+            for fact, back in reaches(policy).items()
+        }
+        counted = counts_back(policy)
+        published = None
+        if counted is not None:
+            recent = [rows for decided, rows in self._published.items() if decided >= day - counted]
+            published = pl.concat([_observed(self.decisions.clear(), self.flywheel), *recent])
+        considered = candidates(self._snapshots[day], self.flywheel, history, published)
+        predicted = None
         if self._champion is not None and considered.height:
-            scores = self._champion(matrix(considered, self.flywheel.model))
-        return decide(considered, scores, self.flywheel, day, self.version)
+            predicted = self._champion(considered)
+        return decide(considered, predicted, self.flywheel, day, self.version)
 
 
 def rehearse(rehearsal: Rehearsal, first: date, last: date) -> Iterable[pl.DataFrame]:
@@ -210,9 +222,10 @@ class _Tables:
             rows = changes(new[dimension.observation.name], earlier, dimension)
             self._dimensions[dimension] = pl.concat([earlier, rows])
 
-    def fact(self, fact: Fact, first: date) -> pl.DataFrame:
-        """Give a fact's rows from a partition on."""
-        return self._facts[fact].filter(pl.col(PARTITION) >= first)
+    def fact(self, fact: Fact, first: date | None) -> pl.DataFrame:
+        """Give a fact's rows from a partition on; all, if none is named."""
+        rows = self._facts[fact]
+        return rows if first is None else rows.filter(pl.col(PARTITION) >= first)
 
     def features(self, view: FeatureView, day: date) -> pl.DataFrame:
         """Compute a view as of the close of a day."""
@@ -269,10 +282,6 @@ def _observed(decisions: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
         *DECISION_COLUMNS,
         candidate.struct.json_encode().alias("candidate"),
     ).sort(OBSERVATION_ID)
-
-
-def _as_scorer(estimator: Any) -> Scorer:
-    return lambda features: np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
 
 
 def _empty(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

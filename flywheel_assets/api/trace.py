@@ -22,10 +22,10 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stages.challenge import MODEL_SCHEMA
 from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
 from flywheel_assets.stages.features import feature_schema
-from flywheel_assets.stages.model import MODEL_SCHEMA
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_assets.stores.home import Home
