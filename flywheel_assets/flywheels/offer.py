@@ -206,7 +206,7 @@ visit_probability = Model(
     metric="roc_auc",
     retrain="daily",
     training_window=90 * DAY,
-    gate=Gate(minimum=0.5, minimum_gain=-0.1, holdout=DAY, refit=True),
+    gate=Gate(minimum=0.5, minimum_gain=-0.05, holdout=DAY, refit=True),
     owners=["team:crm", "mlops@example.com"],
     description="The probability of a visit, for each offer.",
 )

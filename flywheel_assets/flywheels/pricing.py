@@ -190,7 +190,7 @@ def estimator() -> Any:
     return make_pipeline(
         StandardScaler(),
         PolynomialFeatures(degree=2, include_bias=False),
-        PoissonRegressor(alpha=1e-3, max_iter=1_000),
+        PoissonRegressor(alpha=1e-3, solver="newton-cholesky"),
     )
 
 
@@ -203,7 +203,7 @@ revenue_at_price = Model(
     metric="rmse",
     retrain="daily",
     training_window=28 * DAY,
-    gate=Gate(minimum=1e6, minimum_gain=-1e6, holdout=DAY, refit=True),
+    gate=Gate(minimum=math.inf, minimum_gain=-50, holdout=DAY, refit=True),
     owners=["team:pricing", "mlops@example.com"],
     description="The revenue of a product on a day, for each price.",
 )
