@@ -11,7 +11,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test lint format pin clean
+.PHONY: help run ui effect test lint format pin clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ run: $(INSTALLED) ## Turn the demo flywheel; results go to FLYWHEEL_HOME (defaul
 
 ui: $(INSTALLED) ## Open Dagster's web interface on FLYWHEEL_HOME.
 	$(BIN)/flywheel ui
+
+effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writes docs/effect.*.
+	$(BIN)/python -m flywheel_benchmarks.effect
 
 test: lint ## Everything CI checks: format, lint, types, layers, tests.
 	$(BIN)/pytest

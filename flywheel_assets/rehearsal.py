@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import polars as pl
@@ -114,8 +115,7 @@ class Rehearsal:
         self._matured: dict[date, pl.DataFrame] = {}
         self.decisions = pl.DataFrame(schema=decision_schema(self.flywheel))
         self.considered = self.decisions
-        for day, observations in self.world.history():
-            self._tables.collect(day, observations)
+        self._tables.remember(self.world.history())
 
     def turn(self, day: date) -> pl.DataFrame:
         """Let a day happen, learn from what matured, and decide when it closes.
@@ -125,7 +125,7 @@ class Rehearsal:
         DataFrame
             The decisions, as in ``<flywheel>/decisions``.
         """
-        self._tables.collect(day, self.world.day(day, self.decisions))
+        self._tables.collect(day, day, self.world.day(day, self.decisions))
         views = self.flywheel.views
         self._snapshots[day] = {view: self._tables.features(view, day) for view in views}
         if self.learning != "never" and not self._settled:
@@ -208,8 +208,20 @@ class _Tables:
         self._facts = {f: _empty(fact_schema(f)) for f in self._catalog.facts}
         self._dimensions = {d: _empty(dimension_schema(d)) for d in self._catalog.dimensions}
 
-    def collect(self, day: date, observations: Observations) -> None:
-        """Collect and organize what became known on a day."""
+    def remember(self, history: Iterable[tuple[date, Observations]]) -> None:
+        """Collect and organize history, as many days at once as duplicates are looked for in."""
+        spans = [o.duplicates_within for o in self._catalog.observations]
+        at_once = max(min(spans) // DAY, 1)
+        told = iter(history)
+        while chunk := list(islice(told, at_once)):
+            names = dict.fromkeys(name for _, observations in chunk for name in observations)
+            together = {
+                name: pl.concat(said[name] for _, said in chunk if name in said) for name in names
+            }
+            self.collect(chunk[0][0], chunk[-1][0], together)
+
+    def collect(self, first: date, last: date, observations: Observations) -> None:
+        """Collect and organize what became known from a day to another."""
         for name in observations:
             if name not in self._observed:
                 raise FlywheelError(
@@ -218,7 +230,7 @@ class _Tables:
                     remedy=nearest(name, self._observed),
                 )
         new = {
-            o.name: self._settled(o, observations[o.name], day)
+            o.name: self._settled(o, observations[o.name], first, last)
             if o.name in observations
             else self._observed[o.name].clear()
             for o in self._catalog.observations
@@ -246,15 +258,17 @@ class _Tables:
         }
         return features(rows, dimensions, view, [day])
 
-    def _settled(self, observation: Observation, rows: pl.DataFrame, day: date) -> pl.DataFrame:
+    def _settled(
+        self, observation: Observation, rows: pl.DataFrame, first: date, last: date
+    ) -> pl.DataFrame:
         checked = validate(_as_raw(rows, observation), observation, API)
         known = self._observed[observation.name]
         same = checked.select(OBSERVATION_ID).drop_nulls().unique()
         again = known.join(same, on=OBSERVATION_ID, how="semi")
         new = settle(checked, again, observation).observations
-        if (off := new.filter(pl.col(PARTITION) != day)).height:
+        if (off := new.filter(~pl.col(PARTITION).is_between(first, last))).height:
             raise FlywheelError(
-                expected=f"{observation.name} that became known on {day}",
+                expected=f"{observation.name} that became known from {first} to {last}",
                 found=f"{off.height} rows of {off[PARTITION].unique().sort().to_list()}",
                 remedy="give known_at, a time of the day on which the world tells them",
             )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from flywheel_assets.worlds.shop import Shop, ShopConfig, simulate, write_day
+from flywheel_assets.worlds.shop import Shock, Shop, ShopConfig, simulate, write_day
 
 START = date(2011, 3, 1)
 SMALL = ShopConfig(start=START, n_customers=600, seed=7)
@@ -203,3 +204,37 @@ def test_totals_can_be_found_in_the_files() -> None:
     known = lines.filter(pl.col("CustomerID").is_not_null())
     assert (known["Quantity"] * known["UnitPrice"]).sum() == pytest.approx(shop.revenue)
     assert known.filter(pl.col("Quantity") > 0)["InvoiceNo"].n_unique() == shop.orders
+
+
+def test_a_shock_changes_nothing_before_its_day() -> None:
+    """Lines are the same until the day of the shock, and fewer from then on."""
+    shaken = replace(SMALL, shock=Shock(day=after(20), demand=0.5))
+    calm, other = run(Shop(SMALL), 40, 0), run(Shop(shaken), 40, 0)
+    for one, two in zip(calm[:20], other[:20], strict=True):
+        assert_frame_equal(one, two)
+    orders = [
+        pl.concat(lines[20:]).filter(pl.col("Quantity") > 0)["InvoiceNo"].n_unique()
+        for lines in (calm, other)
+    ]
+    assert 0.35 < orders[1] / orders[0] < 0.65
+
+
+def test_a_shock_turns_round_whom_contacts_move() -> None:
+    """What habit and spending add to the response is multiplied; what is peculiar stays."""
+    shop = Shop(replace(SMALL, shock=Shock(day=after(1), demand=1.0, response=-1.0)))
+    habit, spend, peculiar = (
+        values.copy() for values in (shop._habit_response, shop._spend_response, shop._peculiar)
+    )
+    shop.day(START, [])
+    assert np.array_equal(shop._habit_response, -habit)
+    assert np.array_equal(shop._spend_response, -spend)
+    assert np.array_equal(shop._peculiar, peculiar)
+
+
+def test_the_best_have_the_largest_gain() -> None:
+    """The oracle takes the largest true gains; without the peculiar part less, not little."""
+    shop = Shop(SMALL)
+    gain, there = shop.gain(), np.isfinite(shop._ordered)
+    best, guessed = (np.isin(shop.ids, ids) for ids in (shop.best(50), shop.guess(50)))
+    assert gain[best].min() >= gain[there & ~best].max()
+    assert 0.5 * gain[best].sum() < gain[guessed].sum() < gain[best].sum()

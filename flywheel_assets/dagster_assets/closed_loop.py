@@ -1,8 +1,9 @@
 """The demo: the simulated shop reads each day's decisions and logs the next day's orders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -10,15 +11,17 @@ import polars as pl
 from flywheel_assets.api.client import Local
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Clock, Run, Turner
-from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import days, opens
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
 from flywheel_assets.worlds.shop import Shop, ShopConfig, as_records, simulate
+from flywheel_assets.worlds.shop_world import contact_records
 
 REPORTED_AT = timedelta(hours=23)
 """When the shop logs its day (UTC): the tills have closed, the day has not."""
+_NOBODY: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ def turn_with(  # noqa: PLR0913  two players, a game, its length
     till = _Till(turner.home, flywheel)
     for day in days(shop.config.start, last):
         # The first decisions are made when the first day closes.
-        contacted = till.contacts(shop, day) if day > shop.config.start else []
-        till.log(day, shop.day(day, contacted))
+        answered = till.contacts(shop, day) if day > shop.config.start else {}
+        till.log(day, shop.day(day, list(answered)), answered)
         if day >= first:
             turner.turn([Run(tuple(whole(flywheel)), day, day)], progress)
     till.close()
@@ -103,27 +106,34 @@ class _Till:
 
     def __init__(self, home: Home, flywheel: Flywheel) -> None:
         self._now, self._flywheel = 0, flywheel
+        declared = {o.name for o in catalog([flywheel]).observations}
+        self._tells_contacts = "contact" in declared
         self._api = Local(home, [flywheel], clock=lambda: self._now)
         self._file = home.root / "product" / "logged_until"
         self._until = self._file.read_text() if self._file.exists() else ""
 
-    def contacts(self, shop: Shop, day: date) -> list[int]:
-        """Read whom to contact on a day: those decided on when the day before closed."""
+    def contacts(self, shop: Shop, day: date) -> dict[int, str]:
+        """Read whom to contact on a day, by which decision: of when the day before closed."""
         ids = shop.ids.tolist()
         decided = self._api.get_decisions(self._flywheel.name, ids, as_of=opens(day))
         action = self._flywheel.policy.action
-        return [
-            customer
+        return {
+            customer: decision["decision_id"]
             for customer, decision in zip(ids, decided, strict=True)
-            if decision is not None and decision["action"] == action
-        ]
+            # The newest of somebody whom no decision was about that day is an older one.
+            if decision is not None
+            and decision["action"] == action
+            and decision["decided_at"] == opens(day)
+        }
 
-    def log(self, day: date, lines: pl.DataFrame) -> None:
-        """Log a day's lines, unless they have been acknowledged before."""
+    def log(self, day: date, lines: pl.DataFrame, contacts: Mapping[int, str] = _NOBODY) -> None:
+        """Log a day's lines, and its contacts, unless they have been acknowledged before."""
         if day.isoformat() <= self._until:
             return
         self._now = int((opens(day) + REPORTED_AT).timestamp()) * 1_000_000
         self._api.log_observations(as_records(lines))
+        if self._tells_contacts and contacts:
+            self._api.log_observations(contact_records(day, contacts))
         self._until = day.isoformat()
         self._file.parent.mkdir(parents=True, exist_ok=True)
         written = self._file.with_suffix(".tmp")

@@ -5,7 +5,8 @@ changes. Three choices make that possible to learn:
 
 - Each customer is considered every fourth day. A contact fades within a week; were the held ones
   contacted a day later, there would be nothing to compare with.
-- Every fifth contact is drawn at random.
+- Chance decides between those who are close: odds are even for a difference of nothing, and
+  shift by a factor of e for each two pounds.
 - A contact multiplies how much a customer orders. The model says so: a Poisson regression, in which
   the action interacts with what may change its effect, and with nothing else.
 """
@@ -17,7 +18,6 @@ import polars as pl
 
 from flywheel_assets import (
     Aggregation,
-    Epsilon,
     Expression,
     Fact,
     FeatureView,
@@ -28,6 +28,7 @@ from flywheel_assets import (
     Observation,
     Outcome,
     Policy,
+    Softmax,
     TopK,
 )
 from flywheel_assets.flywheels.repurchase import customer, customer_orders, order_lines, ordered
@@ -169,7 +170,7 @@ def estimator() -> Any:
                 ("effect", products, [*effect, n_columns]),  # the action comes last
             ]
         ),
-        PoissonRegressor(alpha=0.03, solver="newton-cholesky", max_iter=100),
+        PoissonRegressor(alpha=3.0, solver="newton-cholesky", max_iter=100),
     )
 
 
@@ -180,7 +181,7 @@ contact_uplift = Model(
     target="reward",
     learner="s",
     metric="rmse",
-    retrain="daily",
+    retrain="monday",
     training_window=21 * DAY,
     trusted_types=(
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
@@ -194,9 +195,7 @@ contact_uplift = Model(
 
 # decisions ----------------------------------------------------------------------------------------
 
-considered = (
-    pl.col("customer_id") + pl.col("as_of").dt.epoch("d")
-) % CONSIDERED_EVERY == 0
+considered = (pl.col("customer_id") + pl.col("as_of").dt.epoch("d")) % CONSIDERED_EVERY == 0
 
 contact_policy = Policy(
     candidates=(pl.col("orders_180d") > 0) & considered,
@@ -204,9 +203,9 @@ contact_policy = Policy(
     baselines={"recency": -pl.col("recency_days"), "frequency": pl.col("orders_365d")},
     rank_by="uplift",
     allocation=TopK(capacity=200, action="contact"),
-    exploration=Epsilon(share=0.2),
+    exploration=Softmax(temperature=2.0),
     owners=["team:growth"],
-    description="Contact the 200 whom it moves most, a fifth of them drawn at random.",
+    description="Contact 200, those whom it moves most the likeliest.",
 )
 
 shop_contacts = Flywheel(

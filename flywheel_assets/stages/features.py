@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from flywheel_assets.stages.organize import dimension_schema, fact_schema, looke
 _THERE = "in_the_view_"
 
 
+@lru_cache(maxsize=256)
 def feature_schema(view: FeatureView) -> dict[str, pl.DataType]:
     """Give the columns of ``features/<view>``."""
     nothing = pl.DataFrame(schema=fact_schema(view.fact))

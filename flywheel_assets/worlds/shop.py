@@ -150,7 +150,7 @@ class Shop:
         self._country = COUNTRIES[rng.integers(0, COUNTRIES.size, n)]
         habit: Floats = np.tanh(np.log(self._rate / 0.055))  # in [-1, 1], 0 at the mean rate
         self._habit_response = 0.18 * habit
-        self._response = 0.24 + 0.16 * rng.standard_normal(n)
+        self._peculiar: Floats = 0.16 * rng.standard_normal(n)
         self._spend_response = 0.14 * spend
         self._phase: Floats = rng.uniform(0.0, 2.0 * np.pi, n)
         # E[1 + floor(c X)] = 1 + 1 / (exp(1/c) - 1) for X exponential with mean 1
@@ -210,18 +210,30 @@ class Shop:
         gain = self.gain()
         return self._top(np.where(gain > 0.0, gain, -np.inf), capacity)
 
-    def gain(self) -> Floats:
+    def gain(self, *, peculiar: bool = True) -> Floats:
         r"""Return what a contact on the next day is expected to add, (n_customers,), in pounds.
 
         It is the value of an order times :math:`\sum_{k=0}^{6} \exp(-h k) (q_k - p_k)`, with the
         probabilities of an order :math:`k` days later with the contact (:math:`q`) and without it
         (:math:`p`).
+
+        Parameters
+        ----------
+        peculiar : bool
+            Without what is peculiar to each customer's response, which nothing observable tells:
+            what somebody would expect who knows all the rest.
         """
         later = np.arange(EFFECT_DAYS)[:, None]
-        gain = _order_probability(self._rate, self._effect_now(), later)
+        effect = self._effect_now() - (0.0 if peculiar else self._peculiar)
+        gain = _order_probability(self._rate, effect, later)
         gain -= _order_probability(self._rate, self._effect, later + self._t - self._contacted)
         left = (np.exp(-self._hazard * later) * gain).sum(axis=0)
         return np.asarray(self._value * left * ~self._left)
+
+    def guess(self, capacity: int) -> Ints:
+        """Return whom `best` would, did it not know what is peculiar to each customer."""
+        gain = self.gain(peculiar=False)
+        return self._top(np.where(gain > 0.0, gain, -np.inf), capacity)
 
     def _top(self, score: Floats, capacity: int) -> Ints:
         """Return at most `capacity` ids with the highest score, of those who ever ordered."""
@@ -232,7 +244,7 @@ class Shop:
     def _effect_now(self) -> Floats:
         """Return the effect (log rate) that a contact on the next day would have."""
         year = 2.0 * np.pi * self._t / 365.0
-        effect: Floats = self._response + self._habit_response
+        effect: Floats = 0.24 + self._habit_response + self._peculiar
         effect += self._spend_response * np.cos(year / 3.0)
         effect += 0.08 * np.sin(year + self._phase)
         return effect - 0.12 * self._fatigue - 0.36 * np.exp((self._ordered - self._t) / 4.0)

@@ -1,7 +1,8 @@
 """The shop as a rehearsal's world: it acts on decisions and tells observations."""
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,10 +50,25 @@ class ShopWorld:
         self.expected.append(float(gain[np.isin(self.shop.ids, contacted)].sum()))
         told = {"order_line": as_observations(self.shop.day(day, contacted))}
         if self._tells and acted.height:
-            at = datetime.combine(day, CONTACTS_AT)
-            when = pl.lit(at).dt.replace_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
+            at = datetime.combine(day, CONTACTS_AT, UTC)
+            when = pl.lit(at).cast(pl.Datetime("us", "UTC"))
             told["contact"] = acted.select("customer_id", when.alias("event_time"), "decision_id")
         return told
+
+
+def contact_records(day: date, contacts: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Write a day's contacts (customer -> decision_id) as records of kind ``contact``."""
+    at = datetime.combine(day, CONTACTS_AT, UTC).isoformat()
+    return [
+        {
+            "kind": "contact",
+            "entity": {"customer_id": customer},
+            "event_time": at,
+            "decision_id": decision,
+            "payload": {},
+        }
+        for customer, decision in contacts.items()
+    ]
 
 
 def as_observations(lines: pl.DataFrame) -> pl.DataFrame:

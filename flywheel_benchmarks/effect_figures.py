@@ -1,0 +1,174 @@
+"""The figures and the plot of the flywheel effect, from what each policy earned each day."""
+
+from typing import Any
+
+import polars as pl
+
+SPAN = 14  # days: "at day 40" is the mean of days 27 to 40
+WEEK = 7
+RECOVERY = 21  # days
+BARS = (40, 90)
+BAR = 0.85
+COLOURS = {
+    "oracle": "#7d8590",
+    "all but noise": "#a371f7",
+    "flywheel": "#2f81f7",
+    "no exploration": "#3fb950",
+    "frozen": "#f0883e",
+    "bootstrap": "#db61a2",
+}
+"""Each legible on white and on black."""
+INK = "#7d8590"
+_EXPLAINED = (
+    "Reward is what contacts are expected to add, in pounds, by the shop's own hidden numbers: "
+    f"noise in who happens to order is left out. A day's is the mean of the {SPAN} days that end "
+    "with it. Shares are of the oracle's reward above the bootstrap rule's: mean over worlds, "
+    "lowest and highest. `all but noise` knows each customer's true rate, spending, fatigue and "
+    "lacks only what is peculiar to the customer's response, which no feature tells."
+)
+
+
+def mean_of(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
+    """Give each policy's mean daily reward in each world, from a day to another, counted from 1.
+
+    Returns
+    -------
+    DataFrame
+        ``seed``, and a column for each policy.
+    """
+    days = frame.filter(pl.col("day").is_between(first - 1, last - 1))
+    return days.pivot("policy", index="seed", values="expected", aggregate_function="mean")
+
+
+def shares(means: pl.DataFrame, policy: str, ceiling: str = "oracle") -> pl.Series:
+    """Give what part of the ceiling's daily reward above the bootstrap's a policy earned."""
+    above = (pl.col(policy) - pl.col("bootstrap")) / (pl.col(ceiling) - pl.col("bootstrap"))
+    return means.select(above.alias("share")).to_series()
+
+
+def recovered(frame: pl.DataFrame, shock: int) -> pl.DataFrame:
+    """Say in each world how many days after the shock the flywheel is back where it was.
+
+    Back is the first day on which the trailing week, wholly after the shock, has at least the share
+    of the oracle's reward above the bootstrap's that the two weeks before the shock had.
+
+    Returns
+    -------
+    DataFrame
+        ``seed`` and ``days``, null where that never comes.
+    """
+    before = mean_of(frame, shock - SPAN + 1, shock)
+    level = before.select("seed", shares(before, "flywheel").alias("level"))
+    last = int(frame["day"].max()) + 1  # type: ignore[arg-type]  # a number
+    found = level.with_columns(days=pl.lit(None, dtype=pl.Int64))
+    for end in range(last, shock + WEEK - 1, -1):
+        week = mean_of(frame, end - WEEK + 1, end)
+        now = week.select("seed", shares(week, "flywheel").alias("now"))
+        back = pl.when(pl.col("now") >= pl.col("level")).then(pl.lit(end - shock))
+        found = (
+            found.join(now, on="seed")
+            .with_columns(pl.coalesce(back, "days").alias("days"))
+            .drop("now")
+        )
+    return found.select("seed", "days")
+
+
+def markdown(frame: pl.DataFrame, shock: int) -> str:
+    """Write the figures as a page."""
+    last = int(frame["day"].max()) + 1  # type: ignore[arg-type]  # a number
+    n_seeds = frame["seed"].n_unique()
+    total = mean_of(frame, 1, last)
+    ends = [end for end in (*BARS,) if end <= last] or [last]
+    at = {end: mean_of(frame, end - SPAN + 1, end) for end in ends}
+    head = "".join(f" day {end}, pounds a day | of the oracle's |" for end in ends)
+    lines = [
+        "# The flywheel effect",
+        "",
+        f"{n_seeds} worlds, {last} days, a shock on day {shock}; written by `make effect`.",
+        "",
+        _EXPLAINED,
+        "",
+        f"| policy | {last} days, pounds |{head}",
+        "|---|---|" + "---|---|" * len(ends),
+    ]
+    for policy in COLOURS:
+        cells = [policy, f"{total[policy].mean() * last:,.0f}"]
+        for means in at.values():
+            share = shares(means, policy)
+            cells += [f"{means[policy].mean():,.0f}"]
+            cells += [f"{share.mean():.2f} ({share.min():.2f} to {share.max():.2f})"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_bars(frame, at, shock, last), ""])
+
+
+def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: int) -> list[str]:
+    """Hold the figures against the bars."""
+    lines = ["| bar | found |", "|---|---|"]
+    for end, means in at.items():
+        of_oracle, of_known = (
+            shares(means, "flywheel", ceiling).mean() for ceiling in ("oracle", "all but noise")
+        )
+        lines.append(
+            f"| day {end}: {BAR:.0%} of the oracle's daily reward above the bootstrap's | "
+            f"{of_oracle:.0%}; {of_known:.0%} of that of who knows all but each customer's own "
+            "response |"
+        )
+    if last > shock:
+        after = mean_of(frame, shock + 1, last)
+        ahead = int((after["flywheel"] > after["frozen"]).sum())
+        back = recovered(frame, shock)["days"]
+        in_time = int((back <= RECOVERY).sum())
+        worlds, late = after.height, ", ".join(str(d) for d in back.sort().to_list())
+        frozen = "after the shock, ahead of the frozen model in nine worlds of ten"
+        level = f"back within {RECOVERY} days at the share before the shock"
+        lines.append(f"| {frozen} | {ahead} of {worlds} |")
+        lines.append(f"| {level} | {in_time} of {worlds}; days: {late} |")
+    return lines
+
+
+def plot(frame: pl.DataFrame, shock: int) -> str:
+    """Draw daily and cumulative reward, means over worlds, as SVG for light and dark pages."""
+    import altair as alt
+    import vl_convert as vlc
+
+    mean = frame.group_by("policy", "day").agg(pl.col("expected").mean()).sort("policy", "day")
+    lines = mean.with_columns(
+        (pl.col("day") + 1).alias("day"),
+        pl.col("expected").rolling_mean(WEEK, min_samples=1).over("policy").alias("daily"),
+        (pl.col("expected").cum_sum().over("policy") / 1_000).alias("cumulative"),
+    ).filter(pl.col("policy").is_in(list(COLOURS)))
+    base = alt.Chart(alt.Data(values=lines.to_dicts()))
+    colour = alt.Color(
+        "policy:N",
+        scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+        legend=alt.Legend(title=None, orient="bottom", columns=6),
+    )
+    width = alt.condition(alt.datum.policy == "flywheel", alt.value(3), alt.value(1.5))
+    rule = (
+        alt.Chart(alt.Data(values=[{"day": shock}]))
+        .mark_rule(color=INK, strokeDash=[4, 4])
+        .encode(x="day:Q")
+    )
+
+    def panel(column: str, title: str) -> Any:
+        drawn = base.mark_line().encode(
+            x=alt.X("day:Q", title=f"day (shock on {shock})"),
+            y=alt.Y(f"{column}:Q", title=title),
+            color=colour,
+            strokeWidth=width,
+        )
+        return (drawn + rule).properties(width=360, height=240)
+
+    chart = (
+        (
+            panel("daily", "pounds a day, mean of a week")
+            | panel("cumulative", "thousand pounds in all")
+        )
+        .configure(background="transparent")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK, titleColor=INK, gridColor=INK, gridOpacity=0.2, domainColor=INK
+        )
+        .configure_legend(labelColor=INK)
+    )
+    return str(vlc.vegalite_to_svg(chart.to_dict()))

@@ -1,0 +1,62 @@
+"""The figures of the flywheel effect: shares, recovery, and that they come out of a real run."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flywheel_benchmarks.effect import REFERENCES, Task, run
+from flywheel_benchmarks.effect_figures import COLOURS, markdown, mean_of, plot, recovered, shares
+
+SHOCK = 30
+
+
+def invented(fallen: int) -> pl.DataFrame:
+    """Make two worlds in which the flywheel earns half of what the oracle does above the bootstrap.
+
+    From the shock on it earns nothing, for so many days in the first world, for ever in the second.
+    """
+    rows = []
+    for seed in (0, 1):
+        for day in range(60):
+            low = day >= SHOCK and (seed == 1 or day < SHOCK + fallen)
+            earned = dict.fromkeys(COLOURS, 100.0)
+            earned |= {"oracle": 300.0, "flywheel": 100.0 if low else 200.0}
+            rows += [
+                {"policy": p, "seed": seed, "day": day, "expected": e} for p, e in earned.items()
+            ]
+    return pl.DataFrame(rows)
+
+
+def test_a_share_is_of_what_the_oracle_earns_above_the_bootstrap() -> None:
+    """(200 - 100) / (300 - 100), and 0 where the flywheel earns what the bootstrap does."""
+    frame = invented(10)
+    assert shares(mean_of(frame, 1, SHOCK), "flywheel").to_list() == [0.5, 0.5]
+    assert shares(mean_of(frame, 31, 40), "flywheel").to_list() == [0.0, 0.0]
+    assert shares(mean_of(frame, 1, SHOCK), "oracle").to_list() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("fallen", [0, 5, 14])
+def test_recovery_is_the_first_whole_week_at_the_old_share(fallen: int) -> None:
+    """After ten days below, the first week that is not is complete on the seventeenth day."""
+    assert recovered(invented(fallen), SHOCK)["days"].to_list() == [fallen + 7, None]
+
+
+def test_figures_and_plot_name_every_policy() -> None:
+    """The page has a row for each policy, the plot is an SVG without a background."""
+    page, drawn = markdown(invented(10), SHOCK), plot(invented(10), SHOCK)
+    assert all(f"| {policy} |" in page for policy in COLOURS)
+    assert "1 of 2" in page
+    assert drawn.startswith("<svg")
+    assert all(colour in drawn for colour in COLOURS.values())
+    assert 'fill="white"' not in drawn
+
+
+def test_references_run_in_the_world_of_the_flywheel(tmp_path: Path) -> None:
+    """Oracle above all but noise above bootstrap; a run that is kept is read again."""
+    tasks = {policy: Task(policy, 0, 12, tmp_path) for policy in REFERENCES}
+    total = {policy: run(task)["expected"].sum() for policy, task in tasks.items()}
+    assert total["oracle"] > total["all but noise"] > total["bootstrap"]
+    kept = pl.read_parquet(tasks["oracle"].file).with_columns(expected=pl.lit(1.0))
+    kept.write_parquet(tasks["oracle"].file)
+    assert run(tasks["oracle"])["expected"].to_list() == [1.0] * 12
