@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from flywheel_assets import Epsilon, Flywheel, Gate
+from flywheel_assets.errors import DeclarationError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import challenge, split
 from flywheel_assets.stages.gate import judge
@@ -202,17 +204,11 @@ def test_no_outcome_of_training_overlaps_with_the_holdout() -> None:
     assert inside["partition_date"].min() == DAY - timedelta(days=89)
 
 
-class Broken:
+class Broken(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator whose training fails."""
 
     def fit(self, *_: Any, **__: Any) -> "Broken":
         raise ValueError("no luck today")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        return {}
-
-    def set_params(self, **_: Any) -> "Broken":
-        return self
 
 
 def test_what_cannot_be_trained_loaded_or_judged_is_refused_with_the_reason() -> None:
@@ -242,3 +238,18 @@ def test_what_cannot_be_trained_loaded_or_judged_is_refused_with_the_reason() ->
     broken = replace(world, model=replace(world.model, estimator=Broken))
     assert "cannot be trained" in reason(both, broken)
     assert "no luck today" in reason(both, broken)
+
+
+def test_what_no_gate_can_mean_is_an_error_at_declaration() -> None:
+    """A window without rows to train on, crossing limits, calibration of what is no probability."""
+    with pytest.raises(DeclarationError, match="lengthen training_window"):
+        replace(repurchase, model=replace(repurchase.model, training_window=timedelta(days=36)))
+    with pytest.raises(DeclarationError, match=r"from \.5 to below 1"):
+        Gate(confidence=0.3)
+    with pytest.raises(DeclarationError, match="without a bar for calibration"):
+        replace(
+            repurchase.model,
+            target="reward",
+            metric="rmse",
+            gate=Gate(maximum_calibration_error=0.1),
+        )

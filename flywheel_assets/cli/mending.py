@@ -49,7 +49,7 @@ def doctor(mend: Annotated[bool, typer.Option(help="Mend what is safe to mend.")
 
 @app.command()
 def vacuum(
-    retention_hours: Annotated[int, typer.Option(help="Kept for so long after replaced.")] = 168,
+    retention_hours: Annotated[int, typer.Option(min=0, help="Files replaced later stay.")] = 168,
     dry_run: Annotated[bool, typer.Option(help="Say what it would free.")] = False,
 ) -> None:
     """Free the disk of replaced data files, but for those that registered models need."""

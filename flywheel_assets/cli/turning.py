@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.turn import Clock, Turner
     from flywheel_assets.worlds.shop import Shop
 
-DEMO_DAYS = timedelta(days=60)
+DEMO_DAYS = timedelta(days=90)
 DAY = timedelta(days=1)
 
 SourceDir = Annotated[
@@ -38,7 +38,7 @@ def run(first: From, last: To, name: Name = "repurchase", source: SourceDir = No
 
 @app.command()
 def demo() -> None:
-    """Turn repurchase for 60 days with a simulated shop that reacts to its decisions."""
+    """Turn repurchase for 90 days with a simulated shop that reacts to its decisions."""
     home = current_home()
     settings = home.settings()
     first = settings.start if settings else today() - DEMO_DAYS

@@ -12,7 +12,7 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import version_scorer
-from flywheel_assets.dagster_assets.promotions import champion_as_of
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
@@ -86,10 +86,12 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         found: list[list[checks.Check]] = []
         for day in days(first, last):
             today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
-            frame = _decide(build, flywheel, today, day)
-            found.append(checks.decisions(frame, flywheel))
-            if all(check.passed for check in found[-1]):
-                _publish(build, flywheel, frame, day, again=config.decide_again)
+            # Nobody is promoted for a day while it is being decided.
+            with ledger_of(build, flywheel).held():
+                frame = _decide(build, flywheel, today, day)
+                found.append(checks.decisions(frame, flywheel))
+                if all(check.passed for check in found[-1]):
+                    _publish(build, flywheel, frame, day, again=config.decide_again)
             rows.update(counts(frame))
             actions.update(dict(frame.group_by("action").len().iter_rows()))
         version = champion_as_of(build, flywheel, last)

@@ -79,7 +79,9 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
         follow(build, flywheel)
         standing = ledger_of(build, flywheel).champion(last)
-        verdicts = [f"{r[PARTITION]}: {r['verdict']}" for r in rows if r["trained"]]
+        verdicts = [
+            f"{r[PARTITION]}: {r['verdict']}" for r in rows if trains_on(model, r[PARTITION])
+        ]
         yield report(
             context,
             build,

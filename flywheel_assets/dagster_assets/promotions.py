@@ -134,8 +134,8 @@ def alias_check(build: Build, flywheel: Flywheel) -> Check:
 def _aliases(build: Build, flywheel: Flywheel) -> dict[str, int | None]:
     """Say where aliases belong: the newest version is the challenger, if it is not the champion."""
     standing = ledger_of(build, flywheel).champion(date.max)
-    if standing is None and not build.tables.exists(f"{flywheel.name}/model"):
-        return {}
+    if standing is None and not (build.home.mlflow / "mlflow.db").exists():
+        return {}  # nothing was trained yet, and MLflow takes seconds to import
     newest = max(build.registry.versions(registered_name(flywheel)), default=None)
     ours = () if standing is None else (standing.version, standing.judged_version)
     return {

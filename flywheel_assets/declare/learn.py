@@ -92,12 +92,14 @@ class Gate:
         By how much the lower end of the paired bootstrap interval of the gain over the champion, on
         the same rows, must exceed zero. Below zero it is how much worse a fresher model may be.
     confidence : float
-        Of the intervals.
+        Of the intervals, from .5 to below 1.
     maximum_calibration_error : float, optional
         Expected calibration error (0 to 1) of a probability.
     minimum_policy_gain : float, optional
         The least lower bound of the off-policy value of deciding by the challenger less that of
-        deciding by the champion, in units of the reward per decision. Not looked at, if left out.
+        deciding by the champion (by the bootstrap rule, where there is none), in units of the reward
+        per decision. Where the log does not support an estimate the challenger is refused. No bar,
+        if left out.
     holdout : timedelta
         The newest matured days kept for the comparison. Whole days.
     refit : bool
@@ -116,9 +118,9 @@ class Gate:
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
-        if not 0 < self.confidence < 1:
+        if not 0.5 <= self.confidence < 1:  # noqa: PLR2004  below, limits cross
             raise DeclarationError(
-                expected="the confidence of a gate between 0 and 1",
+                expected="the confidence of a gate from .5 to below 1",
                 found=str(self.confidence),
                 remedy="write 0.9 for 90%",
             )
@@ -127,6 +129,8 @@ class Gate:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drift:
     """From where on a change against the model's own training rows is worth a look.
+
+    Only a change beyond what chance gives one time in a thousand, with as many rows, has a level.
 
     Parameters
     ----------
@@ -229,6 +233,12 @@ class Model:
                 expected=f"{what}, which predicts a reward, judged by rmse or qini",
                 found=self.metric,
                 remedy="write metric='rmse', or predict the outcome",
+            )
+        if self.target == "reward" and self.gate.maximum_calibration_error is not None:
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, without a bar for calibration",
+                found=f"maximum_calibration_error={self.gate.maximum_calibration_error}",
+                remedy="leave it out: rmse says how far off a reward is",
             )
         if self.gate.holdout >= self.training_window:
             raise DeclarationError(

@@ -1,9 +1,9 @@
 """Challenge: a model trained on matured decisions, judged on newer ones, trained again on all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -76,10 +76,23 @@ def split(
     """
     model = flywheel.model
     first = day - model.gate.holdout + DAY
-    known = first - flywheel.outcome.matures_after
     matured = pl.col(PARTITION)
     inside = rows.filter(matured > day - model.training_window, matured <= day)
-    return inside.filter(matured <= known), inside.filter(matured >= first), inside
+    older = inside.filter(matured <= _known_by(flywheel, day))
+    return older, inside.filter(matured >= first), inside
+
+
+def trained_on(flywheel: Flywheel, row: Mapping[str, Any]) -> tuple[date, date]:
+    """Give the first and last matured partition that a registered version was trained on.
+
+    Parameters
+    ----------
+    row : mapping
+        Of ``<flywheel>/model``.
+    """
+    first, day = window(flywheel, row[PARTITION])
+    again = row["judged_version"] not in {None, row["version"]}
+    return first, day if again else _known_by(flywheel, day)
 
 
 def shortage(train: pl.DataFrame, holdout: pl.DataFrame, flywheel: Flywheel) -> str | None:
@@ -132,6 +145,11 @@ def challenge(
 def window(flywheel: Flywheel, day: date) -> tuple[date, date]:
     """Give the first and last training-set partition that a training on a day reads."""
     return day - flywheel.model.training_window + timedelta(days=1), day
+
+
+def _known_by(flywheel: Flywheel, day: date) -> date:
+    """Give the last partition that had matured when the first judged decision was made."""
+    return day - flywheel.model.gate.holdout + DAY - flywheel.outcome.matures_after
 
 
 def _made(rows: pl.DataFrame, flywheel: Flywheel, admit: Admit) -> "tuple[Trained, Scorer] | str":

@@ -202,7 +202,7 @@ def _policy_gain(
     flywheel: Flywheel, holdout: pl.DataFrame, shown: Predicted, standing: Predicted | None
 ) -> tuple[tuple[Estimate, Estimate] | None, str]:
     """Estimate the challenger's policy and its gain; None, and why, where the log says nothing."""
-    level = max(flywheel.model.gate.confidence, 0.5)
+    level = flywheel.model.gate.confidence
     try:
         one = policy_estimate(flywheel, holdout, shown, level)
         gain = difference(one, policy_estimate(flywheel, holdout, standing, level))

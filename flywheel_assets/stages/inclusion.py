@@ -46,6 +46,12 @@ class Groups:
         sums = np.bincount(self.codes, weights=values, minlength=self.n_groups)
         return sums.astype(np.float64)
 
+    def order(self, key: Floats) -> Ints:
+        """Order rows by group, then by a key, least first; equals in no order."""
+        if self.n_groups <= 1:
+            return np.argsort(key)  # several times faster
+        return np.lexsort((key, self.codes))
+
     def some(self, rows: Ints) -> "Groups":
         """Keep rows by their places; the groups stay."""
         return Groups(self.codes[rows], self.n_groups)
@@ -125,7 +131,7 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
     finite = score[np.isfinite(score)]
     least = finite.min() if len(finite) else 0.0
     score = np.where(np.isneginf(score), least - _NEVER * temperature, score)
-    order = np.lexsort((-score, groups.codes))
+    order = groups.order(-score)
     codes, starts = groups.codes[order], np.cumsum(groups.sizes) - groups.sizes
     with np.errstate(invalid="ignore"):  # inf less inf is a tie
         above = (score - _last_place(score, groups, places)[groups.codes]) / temperature
@@ -142,6 +148,33 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
     found = np.empty(len(score))
     found[order] = np.where(certain, 1.0, share)
     return found
+
+
+def best_of(score: Floats, tie: Floats, units: Groups, most: int) -> Ints:
+    """Find the best so many of each unit; of equals those whose chance, ``tie``, is least.
+
+    Returns
+    -------
+    ndarray of int64, (n_found,)
+        Their places, in order.
+    """
+    order = np.lexsort((tie, -score, units.codes))
+    starts = np.cumsum(units.sizes) - units.sizes
+    place = np.arange(len(order)) - starts[units.codes[order]]
+    return np.sort(order[place < most])
+
+
+def shared(chance: Floats, score: Floats, units: Groups, most: int) -> Floats:
+    """Spread over equals what those of them have whom chance made stand, in `best_of`.
+
+    Parameters
+    ----------
+    chance : ndarray of float64, (n_rows,)
+        0 for those who do not stand.
+    """
+    level = score == _last_place(score, units, most)[units.codes]
+    each = units.sums(chance * level) / np.maximum(units.sums(level), 1)
+    return np.where(level, each[units.codes], chance)
 
 
 def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> Bools:
@@ -163,7 +196,7 @@ def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> 
     rows = np.flatnonzero((chance > 0.0) & ~drawn)
     if not len(rows):
         return drawn
-    rows = rows[np.lexsort((order[rows], groups.codes[rows]))]
+    rows = rows[groups.some(rows).order(order[rows])]
     codes = groups.codes[rows]
     ends = np.cumsum(chance[rows])
     last = np.flatnonzero(np.append(np.diff(codes) != 0, [True]))
@@ -183,10 +216,10 @@ def _last_place(score: Floats, groups: Groups, places: int) -> Floats:
     """Give the score of whoever takes the last place, or comes last, in each group."""
     sizes = groups.sizes
     taken = np.minimum(sizes, places)
-    if groups.n_groups == 1:
+    if groups.n_groups == 1 and len(score):
         at = len(score) - int(taken[0])
         return np.partition(score, at)[at : at + 1]
-    ordered = score[np.lexsort((-score, groups.codes))]
+    ordered = score[groups.order(-score)]
     last = np.cumsum(sizes) - sizes + taken - 1
     found: Floats = ordered[np.clip(last, 0, max(len(ordered) - 1, 0))]
     return found

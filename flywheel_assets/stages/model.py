@@ -17,7 +17,7 @@ from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_n
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
 if TYPE_CHECKING:
-    from flywheel_assets.stages.learners import Sample, Trained
+    from flywheel_assets.stages.learners import Trained
 
 CHUNK_ROWS = 32_768
 
@@ -76,7 +76,7 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
         weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
     )
     main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
-    _check_sample(main, sample, flywheel)
+    _check_outcomes(main, sample.target, flywheel)
     draws = range(seed + 1, seed + 1 + model.replicates)
     return Trained(
         features=list(names),
@@ -183,33 +183,19 @@ def _columns_of(trained: "Trained", flywheel: Flywheel) -> list[list[int]]:
     return [known.get(action, every) for action in flywheel.policy.actions]
 
 
-def _check_sample(learner: object, sample: "Sample", flywheel: Flywheel) -> None:
-    """Refuse to train where nothing could be learnt."""
-    from sklearn.base import is_classifier
-
+def _check_outcomes(learner: object, target: Floats, flywheel: Flywheel) -> None:
+    """Refuse to train a classifier where it could learn nothing."""
     from flywheel_assets.stages.learners import fits, levels
 
-    estimator, model = levels(learner), flywheel.model
-    classifies = is_classifier(estimator)
-    for wrong, what in (
-        (classifies and model.target == "reward", "a regressor, to predict a reward"),
-        (not classifies and model.calibration != "none", "a classifier, to calibrate"),
-        (not classifies and model.class_weight != "none", "a classifier, to weigh classes"),
-    ):
-        if wrong:
-            raise TrainingError(
-                expected=f"model {model.name!r} with {what}",
-                found=type(estimator).__name__,
-                remedy="declare another estimator",
-            )
-    if not fits(estimator, sample.target):
-        counts = dict(zip(*np.unique(sample.target, return_counts=True), strict=True))
-        raise TrainingError(
-            expected=f"rows of both outcomes to train {model.name!r} on, and of each as many as "
-            "calibration has folds",
-            found=", ".join(f"{count} of outcome {value:g}" for value, count in counts.items()),
-            remedy="train once more outcomes have matured",
-        )
+    if fits(levels(learner), target):
+        return
+    counts = zip(*np.unique(target, return_counts=True), strict=True)
+    raise TrainingError(
+        expected=f"rows of both outcomes to train {flywheel.model.name!r} on, and of each as many "
+        "as calibration has folds",
+        found=", ".join(f"{count} of outcome {value:g}" for value, count in counts),
+        remedy="train once more outcomes have matured",
+    )
 
 
 def _check_features(names: Sequence[str], seen: pl.DataFrame, flywheel: Flywheel) -> None:

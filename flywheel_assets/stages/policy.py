@@ -11,16 +11,17 @@ from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.errors import FlywheelError
-from flywheel_assets.stages.allocation import Contest, allocation
+from flywheel_assets.stages.allocation import Contest, allocation, coded
 from flywheel_assets.stages.chance import uniform
 from flywheel_assets.stages.clock import closes
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
+    candidate_type,
     decision_id,
     decision_schema,
     entity_id,
 )
-from flywheel_assets.stages.inclusion import Bools, Ints
+from flywheel_assets.stages.inclusion import Bools, Groups, Ints
 from flywheel_assets.stages.predicted import Floats, Predicted
 
 
@@ -73,23 +74,7 @@ def draw(considered: pl.DataFrame, predicted: Predicted | None, flywheel: Flywhe
     Chance is a function of the ``decision_id``, and where candidates share places of the flywheel,
     the day and the slate: drawing again draws the same, in whatever order the rows come.
     """
-    contest = _contest(considered, predicted, flywheel)
-    outcome, policy = allocation(contest), flywheel.policy
-    chance, rows = outcome.chances(), np.arange(considered.height)
-    action = np.where(in_control(contest.ids, policy), len(policy.actions) - 1, outcome.draw())
-    value = contest.value
-    if isinstance(policy.allocation, Arms):
-        score = value[rows, action]
-        explored = score < value.max(axis=1)
-    else:
-        score = value[:, 0]
-        explored = (action == 0) & (chance[:, 0] < 1.0)
-    return Drawn(
-        action=action,
-        propensity=_with_control(chance, policy)[rows, action],
-        explored=explored,
-        score=np.where(np.isneginf(score), np.nan, score),
-    )
+    return _drawn(_contest(considered, predicted, flywheel))
 
 
 def in_control(ids: pl.Series, policy: Policy) -> Bools:
@@ -126,34 +111,71 @@ def decide(
         in the slate. ``propensity`` is the probability of the action that was taken.
     """
     as_of = pl.lit(closes(day)).cast(pl.Datetime("us", "UTC")).alias(AS_OF)
-    drawn = draw(considered.with_columns(as_of), predicted, flywheel)
+    contest = _contest(considered.with_columns(as_of), predicted, flywheel)
+    drawn = _drawn(contest)
+    order = pl.Series(_best_first(contest, drawn.score))
     slate = _slate_keys(flywheel.policy)
-    actions = pl.Series(flywheel.policy.actions)
-    frame = considered.with_columns(
+    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
+    # Columns are put in order one by one, and only those that a decision has.
+    frame = pl.DataFrame(
+        [
+            *(contest.frame[name].gather(order) for name in candidate_type(flywheel).to_schema()),
+            contest.ids.gather(order).alias(DECISION_ID),
+            pl.Series("_action", drawn.action).gather(order),
+            pl.Series("score", drawn.score).gather(order),
+            pl.Series("propensity", drawn.propensity).gather(order),
+            pl.Series("explored", drawn.explored).gather(order),
+        ]
+    )
+    return frame.with_columns(
         pl.lit(day).alias(PARTITION),
-        as_of,
         as_of.alias(DECIDED_AT),
         entity_id(flywheel),
         pl.lit(flywheel.name).alias("flywheel"),
-        actions.gather(drawn.action).alias("action"),
-        pl.Series("score", drawn.score),
-        pl.Series("propensity", drawn.propensity),
-        pl.Series("explored", drawn.explored),
+        pl.lit(pl.Series(flywheel.policy.actions)).gather(pl.col("_action")).alias("action"),
+        (place.over(slate) if slate else place).alias("rank"),
         pl.lit(model_version, dtype=pl.Int64).alias("model_version"),
-    ).with_columns(decision_id(flywheel))
-    ordered = frame.with_columns(
-        pl.Series("_tie", uniform(frame[DECISION_ID], "tie")),
-        pl.col("score").fill_nan(None).alias("_score"),
-    ).sort(
-        *slate,
-        "_score",
-        "_tie",
-        descending=[*([False] * len(slate)), True, False],
-        nulls_last=True,
+    ).select(*decision_schema(flywheel))
+
+
+def _drawn(contest: Contest) -> Drawn:
+    outcome, policy = allocation(contest), contest.flywheel.policy
+    chance, rows = outcome.chances(), np.arange(len(contest.ids))
+    action = np.where(in_control(contest.ids, policy), len(policy.actions) - 1, outcome.draw())
+    value = contest.value
+    if isinstance(policy.allocation, Arms):
+        score = value[rows, action]
+        explored = score < value.max(axis=1)
+    else:
+        score = value[:, 0]
+        explored = (action == 0) & (chance[:, 0] < 1.0)
+    return Drawn(
+        action=action,
+        propensity=_with_control(chance, policy)[rows, action],
+        explored=explored,
+        score=np.where(np.isneginf(score), np.nan, score),
     )
-    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
-    ranked = ordered.with_columns((place.over(slate) if slate else place).alias("rank"))
-    return ranked.select(*decision_schema(flywheel))
+
+
+def _best_first(contest: Contest, score: Floats) -> Ints:
+    """Order candidates by score, slate by slate; ties by chance, the unknown last."""
+    slate = _slate_keys(contest.flywheel.policy)
+    codes, n_slates = np.zeros(len(score), dtype=np.int64), 1
+    if slate:
+        codes, found = coded(contest.frame, slate)
+        n_slates = found.height
+    value = np.where(np.isnan(score), -np.inf, score)
+    order = Groups(codes, n_slates).order(-value)
+    codes, value = codes[order], value[order]
+    equal = (codes[1:] == codes[:-1]) & (value[1:] == value[:-1])
+    tied = np.zeros(len(order), dtype=np.bool_)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    # Only those who tie need what breaks ties.
+    rows = order[tied]
+    tie = uniform(contest.ids.gather(pl.Series(rows)), "tie")
+    order[tied] = rows[np.lexsort((tie, -value[tied], codes[tied]))]
+    return order
 
 
 def _slate_keys(policy: Policy) -> list[str]:

@@ -20,8 +20,8 @@ from flywheel_assets.stages.predicted import Floats, Predicted
 from flywheel_assets.stages.training_set import LABEL, REWARD
 
 REPLICATES = 400
-_CELLS = 4_000_000
-"""How many weights are in memory at once."""
+_CELLS = 250_000
+"""How many weights are in memory at once: as many as a cache holds."""
 Weighted = Callable[[Floats], Floats]
 
 

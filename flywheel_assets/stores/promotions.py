@@ -115,6 +115,18 @@ class Ledger:
         decided = self.tables.days(f"{self.flywheel}/decisions")
         return decided[-1] + timedelta(days=1) if decided else None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody else write to the ledger, or decide by it, meanwhile.
+
+        Between processes of one machine; a killed one lets go. Not to be nested.
+        """
+        folder = self.tables.path(self.flywheel)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".promotions.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def promoted_by_gate(self, day: date, entry: Mapping[str, Any] | None) -> None:
         """Write what the gate promoted on a day, in place of what it had promoted before.
 
@@ -128,7 +140,7 @@ class Ledger:
         PublishedError
             When the day was decided by another promotion.
         """
-        with self._writing():
+        with self.held():
             standing = self.entries(day).filter(partition_date=day)
             kept = standing.filter(pl.col("entry") > 0)
             new = [] if entry is None else [{"action": PROMOTE, "by": GATE, **entry, "entry": 0}]
@@ -143,7 +155,7 @@ class Ledger:
         PublishedError
             When the day, or a later one, was decided already.
         """
-        with self._writing():
+        with self.held():
             standing = self.entries(day).filter(partition_date=day)
             number = max(standing["entry"].to_list(), default=0) + 1
             frame = pl.concat([standing, self._frame(day, [{**entry, "entry": number}])])
@@ -174,15 +186,6 @@ class Ledger:
                 remedy="train on a later day; promotions that were decided by are history",
             )
         self.tables.replace(self.key, frame, PROMOTION_SCHEMA, day, day)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Let one process at a time read the ledger and write it again."""
-        folder = self.tables.path(self.flywheel)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".promotions.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def earlier(line: list[int], flywheel: str) -> int:

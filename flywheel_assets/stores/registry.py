@@ -86,12 +86,16 @@ class Registry:
     def describe(self, name: str, version: int, rows: TrainingRows, judged: int | None) -> None:
         """Record on a version, and on its MLflow run, what it was trained on."""
         client = self.models.client()
-        run = str(client.get_model_version(name, str(version)).run_id)
-        client.set_tag(run, SOURCE, rows.text())
-        client.set_model_version_tag(name, str(version), SOURCE, rows.text())
+        made = client.get_model_version(name, str(version))
+        if SOURCE in made.tags:  # the same training again, of a table that may have gone on
+            return
+        run = str(made.run_id)
         if judged is not None:
             client.set_model_version_tag(name, str(version), JUDGED, str(judged))
+        client.set_tag(run, SOURCE, rows.text())
         self._log_input(run, rows)
+        # Last: it says that the others are there.
+        client.set_model_version_tag(name, str(version), SOURCE, rows.text())
 
     def log_metrics(self, name: str, version: int, metrics: Mapping[str, float | None]) -> None:
         """Log on a version's run what was found out about it later."""

@@ -47,7 +47,8 @@ def vacuum(
     dry_run : bool
         Whether to count alone.
     """
-    needed = Registry(Models(home.mlflow)).needed() if home.mlflow.exists() else {}
+    trained = (home.mlflow / "mlflow.db").exists()
+    needed = Registry(Models(home.mlflow)).needed() if trained else {}
     found = []
     for log in sorted(home.lakehouse.rglob(LOG)):
         table = log.parent.relative_to(home.lakehouse).as_posix()
@@ -90,5 +91,6 @@ def _table(
 
 def _replaced(log: Path) -> set[str]:
     """Find the data files that an entry of a log has taken out of its table."""
-    actions = (json.loads(line) for e in log.glob("*.json") for line in e.open() if line.strip())
+    texts = (entry.read_text() for entry in log.glob("*.json"))
+    actions = (json.loads(line) for text in texts for line in text.splitlines() if line)
     return {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
