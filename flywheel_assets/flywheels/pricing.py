@@ -121,6 +121,12 @@ product_demand = FeatureView(
             window=14 * DAY,
             description="Pounds for a unit.",
         ),
+        Aggregation(
+            name="days_14d",
+            function="count",
+            window=14 * DAY,
+            description="How many of the last 14 days the product was on sale.",
+        ),
         total("views", "Views"),
         total("units", "Units sold"),
         total("views_log_price", "The logarithm of the price over list, summed over views"),
@@ -135,8 +141,8 @@ product_demand = FeatureView(
         ),
         Expression(
             name="log_views",
-            expression=pl.col("views_14d").log1p(),
-            description="log(1 + views_14d).",
+            expression=(pl.col("views_14d") / pl.col("days_14d")).log1p(),
+            description="log(1 + views a day).",
         ),
         Expression(
             name="log_odds",
@@ -190,7 +196,7 @@ def estimator() -> Any:
     return make_pipeline(
         StandardScaler(),
         PolynomialFeatures(degree=2, include_bias=False),
-        PoissonRegressor(alpha=1e-3, solver="newton-cholesky"),
+        PoissonRegressor(alpha=1.0, solver="newton-cholesky"),
     )
 
 
