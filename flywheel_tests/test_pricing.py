@@ -103,8 +103,8 @@ def test_it_earns_what_the_oracle_does_within_a_tenth() -> None:
 
 
 def test_the_dagster_loop_decides_what_the_rehearsal_does(tmp_path: Path) -> None:
-    """A week of a small market that reads its prices and logs its sales: the same decisions."""
-    config, last = replace(CONFIG, n_products=30), START + 7 * DAY
+    """Four days of a small market that reads its prices and logs its sales: the same decisions."""
+    config, last = replace(CONFIG, n_products=30), START + 3 * DAY
     home = Home(tmp_path)
     home.extend(START, last, {}, ongoing=False, demo=False)
     turner, market, now = Turner(home, [pricing]), Market(config), [0]

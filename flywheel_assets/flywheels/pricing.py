@@ -155,7 +155,9 @@ product_demand = FeatureView(
         per_view("offered_squared", "views_log_price_squared_14d", "The mean of its square."),
         Expression(
             name="accepted",
-            expression=pl.col("units_log_price_14d") / pl.col("units_14d").clip(1),
+            # One more sale at the mean price: who hardly sold anything has shown little.
+            expression=(pl.col("units_log_price_14d") + pl.col("offered"))
+            / (pl.col("units_14d") + 1),
             description="The mean log price over list at which they bought.",
         ),
         Expression(
