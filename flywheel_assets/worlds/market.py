@@ -8,7 +8,6 @@ noise: what they earn differs only by the prices.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
