@@ -119,6 +119,8 @@ class _TableSource:
         The source column that says when it became known.
     delay : timedelta
         Where there is no such column: known at ``event_time + delay``.
+    decision_id : str, optional
+        The source column that names the decision which a record answers, if any.
     """
 
     path: str
@@ -128,6 +130,7 @@ class _TableSource:
     time_zone: str = "UTC"
     known_at: str | None = None
     delay: timedelta = timedelta(0)
+    decision_id: str | None = None
     separator: str = ","
     encoding: str = "utf-8"
     final_newline: bool = True

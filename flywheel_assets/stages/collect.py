@@ -86,7 +86,7 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
         The observation's columns, ``reason`` (null for a sound record), ``partition_date`` (null
         where nothing dates the record) and where it stood. Every record comes back, in order.
     """
-    raw = _with_links(raw)
+    raw = _with_links(raw, source)
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
@@ -201,8 +201,11 @@ def _accounts(
     )
 
 
-def _with_links(raw: pl.DataFrame) -> pl.DataFrame:
-    """Add what a file's record does not say: an id of its own, and what it links to."""
+def _with_links(raw: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Add the decision that a file's record answers, and what no file says: its id, other links."""
+    if source.decision_id is not None:
+        answered = pl.col(source.decision_id).cast(pl.String).alias(SAID[DECISION_ID])
+        raw = raw.with_columns(answered)
     lacking = [c for c in SAID.values() if c not in raw.columns]
     return raw.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in lacking)
 

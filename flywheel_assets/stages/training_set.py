@@ -27,6 +27,7 @@ from flywheel_assets.stages.seen import Snapshots, seen, seen_schema
 
 LABEL, REWARD, WEIGHT = "outcome", "reward", "weight"
 OBSERVED = (PARTITION, OBSERVATION_ID, EVENT_TIME, KNOWN_AT, RETRACTS, CORRECTS, DECISION_ID)
+ACTION = "action"
 _WORTH, _CLOSES = "_worth", "_closes"
 
 
@@ -76,7 +77,7 @@ def training_set(
         Rows of the outcome's fact from the first decision's horizon to what was known when the last
         one matured; `followed_schema` names the columns that are looked at.
     exposures : DataFrame, optional
-        Rows of the outcome's exposure, of the same days.
+        Rows of the outcome's exposure, of the same days: without one no decision was carried out.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def training_set(
     outcome, keys = flywheel.outcome, list(flywheel.entity.keys)
     mine = decisions.filter(flywheel=flywheel.name)
     if exposures is not None:
-        mine = mine.join(exposures, on=DECISION_ID, how="semi", maintain_order="left")
+        mine = _carried_out(mine, exposures, outcome)
     spine = mine.with_columns(
         pl.col("candidate").str.json_decode(candidate_type(flywheel)),
         pl.col(DECIDED_AT).alias(AS_OF),
@@ -103,6 +104,26 @@ def training_set(
     ).select(*training_schema(flywheel))
 
 
+def _carried_out(
+    decisions: pl.DataFrame, exposures: pl.DataFrame, outcome: Outcome
+) -> pl.DataFrame:
+    """Keep the decisions of which the product says that it did what was decided."""
+    by = [DECISION_ID, *({ACTION} & set(exposures.columns))]
+    told = windows(
+        exposures,
+        decisions.select(*by, _closing(outcome)),
+        (Aggregation(name="told", function="count", window=outcome.horizon),),
+        by=by,
+        at=_CLOSES,
+        conventions=Conventions(settle=outcome.settle),
+    )
+    return decisions.filter(told["told"] > 0)
+
+
+def _closing(outcome: Outcome) -> pl.Expr:
+    return (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)
+
+
 def _followed(
     decisions: pl.DataFrame, facts: pl.DataFrame, outcome: Outcome, keys: Sequence[str]
 ) -> tuple[pl.Series, pl.Series]:
@@ -113,7 +134,6 @@ def _followed(
     """
     reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
     rows = facts.with_columns(reward.alias(_WORTH))
-    closes = (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)
     counted = pl.lit(value=True) if outcome.where is None else outcome.where
     totals = []
     for by, where in (
@@ -128,7 +148,7 @@ def _followed(
         totals.append(
             windows(
                 rows,
-                decisions.select(*by, closes),
+                decisions.select(*by, _closing(outcome)),
                 asked,
                 by=by,
                 at=_CLOSES,
