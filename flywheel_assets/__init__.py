@@ -40,6 +40,7 @@ from flywheel_assets.errors import (
     OffPolicyError,
     PublishedError,
     SourceError,
+    TrainingError,
 )
 
 __all__ = [
@@ -88,4 +89,5 @@ __all__ = [
     "Thompson",
     "Threshold",
     "TopK",
+    "TrainingError",
 ]

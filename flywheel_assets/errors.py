@@ -6,6 +6,7 @@ Each error says what was expected, what was found, and what to do::
     ├── DeclarationError         a declaration that cannot mean anything: raised at import
     ├── ColumnsError             columns that do not fit what is asked of them
     ├── SourceError              a source that cannot be read as declared
+    ├── TrainingError            rows that no model can be trained on
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
@@ -53,6 +54,10 @@ class ColumnsError(FlywheelError):
 
 class SourceError(FlywheelError):
     """A source that cannot be read as declared."""
+
+
+class TrainingError(FlywheelError):
+    """Rows that no model can be trained on."""
 
 
 class MissingPartitionError(FlywheelError):

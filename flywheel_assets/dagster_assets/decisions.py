@@ -21,10 +21,8 @@ from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.decisions import decision_schema
-from flywheel_assets.stages.model import matrix
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
-from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.seen import Snapshots
 
 
@@ -113,7 +111,7 @@ def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -
     scorer = champion_scorer(build, flywheel, version)
     predicted = None
     if scorer is not None and considered.height:
-        predicted = Predicted(scorer(matrix(considered, flywheel.model))[:, None])
+        predicted = scorer(considered)
     return decide(considered, predicted, flywheel, day, version)
 
 

@@ -1,6 +1,5 @@
 """<flywheel>/model and the promotions ledger."""
 
-import hashlib
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -20,14 +19,17 @@ from flywheel_assets.stages.model import (
     MODEL_SCHEMA,
     PROMOTION_SCHEMA,
     judge,
-    matrix,
+    rows_digest,
+    scorer,
     shortage,
     split,
+    train,
+    trained_on,
     trains_on,
     window,
 )
-from flywheel_assets.stages.training_set import LABEL, training_schema
-from flywheel_assets.stores.models import Scorer, as_scorer
+from flywheel_assets.stages.predicted import Scorer
+from flywheel_assets.stages.training_set import training_schema
 
 
 def registered_name(flywheel: Flywheel) -> str:
@@ -46,7 +48,8 @@ def champion_scorer(build: Build, flywheel: Flywheel, version: int | None) -> Sc
     """Load a champion; None where there is none yet."""
     if version is None:
         return None
-    return build.models.scorer(registered_name(flywheel), version, flywheel.model.trusted_types)
+    name, trusted = registered_name(flywheel), flywheel.model.trusted_types
+    return scorer(build.models.load(name, version, trusted), flywheel)
 
 
 def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -123,36 +126,32 @@ def _skipped(reason: str) -> dict[str, Any]:
 def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     model = flywheel.model
     columns = training_schema(flywheel)
-    needed = {c: columns[c] for c in (PARTITION, "decision_id", LABEL, *model.features)}
+    needed = {c: columns[c] for c in (*trained_on(flywheel), "propensity")}
     rows = build.tables.read(f"{flywheel.name}/training_set", needed, *window(model, day))
-    train, holdout = split(rows.collect().sort(PARTITION, "decision_id"), model, day)
-    lacking = shortage(train, holdout)
+    older, holdout = split(rows.collect().sort(PARTITION, "decision_id"), model, day)
+    lacking = shortage(older, holdout)
     if lacking:
         return _skipped(lacking)
-    features, label = matrix(train, model), train[LABEL].to_numpy()
-    if model.estimator is None:
-        raise NotImplementedError
-    estimator = model.estimator().fit(features, label)
+    estimator = train(older, flywheel)
     standing = champion_as_of(build, flywheel, _day_before(day))
     champion = champion_scorer(build, flywheel, standing)
-    verdict = judge(model, holdout, as_scorer(estimator), champion)
+    verdict = judge(flywheel, holdout, scorer(estimator, flywheel), champion)
     if verdict.value is None:
         return _skipped(verdict.reason)
-    digest = hashlib.sha256(features.tobytes() + label.tobytes() + repr(estimator).encode())
     version = build.models.register(
         registered_name(flywheel),
         estimator,
         experiment=flywheel.name,
         day=day.isoformat(),
-        fingerprint=digest.hexdigest(),
-        metrics={model.metric: verdict.value, "n_rows": train.height},
+        fingerprint=f"{rows_digest(older, flywheel)}:{fingerprint(model)}",
+        metrics={model.metric: verdict.value, "n_rows": older.height},
         params={"estimator": estimator, "training_window": model.training_window},
         trusted=model.trusted_types,
     )
     return {
         "trained": True,
         "version": version,
-        "n_rows": train.height,
+        "n_rows": older.height,
         "n_holdout": holdout.height,
         "metric": model.metric,
         "value": verdict.value,

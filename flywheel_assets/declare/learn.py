@@ -153,24 +153,34 @@ class Model:
     estimator : callable, optional
         Builds a classifier, a regressor or a pipeline; imports scikit-learn inside, so that loading
         declarations does not. Numeric features reach it as a float64 matrix, (n_rows,
-        n_features), null as NaN; with text among them, all as a Polars frame. Without one: a
-        pipeline for tables of mixed types, of gradient boosted trees.
+        n_features), null as NaN; with text or times among them, all as a Polars frame. Where it
+        leaves ``random_state`` open that is filled in, so that it trains the same twice. Without
+        one: gradient boosted trees, behind skrub's table vectorizer where not all is numeric.
     features : tuple of str
-        Columns of what a decision sees.
+        Columns of what a decision sees; those of arms, which come after the others.
     target : {"outcome", "reward"}
         What is predicted: whether the outcome follows (a classifier) or what it is worth (a
         regressor).
     learner : {"plain", "s", "t", "x"}
         ``plain`` knows nothing of the action. The others predict for each action: with the action
-        among the features, with an estimator for each action, or with the X-learner of Künzel et
-        al. (2019) on top of that.
+        among the features (those of its arm that are named in ``features``, or else a column of 0
+        and 1 for each action but the last), with an estimator for each action, or with the
+        X-learner of Künzel et al. (2019) on top of that. An action without rows to learn from is
+        expected to do as all actions do together. Rows of actions that the policy no longer has
+        teach these learners nothing.
+    effect_estimator : callable, optional
+        Builds the regressor of the X-learner's second stage, of what an action changes. Shallow
+        gradient boosted trees, if left out.
     calibration : {"none", "sigmoid", "isotonic"}
-        Of a probability, by cross-validation on the training rows.
+        Of a probability, by 5-fold cross-validation on the training rows.
     class_weight : {"none", "balanced"}
+        ``balanced``: both outcomes weigh the same together.
     propensity_weight : bool
-        Whether rows weigh 1 over the propensity of their action.
+        Whether rows weigh 1 over the propensity of their action. Estimators that take no weights
+        get rows repeated instead, and so with ``class_weight``.
     replicates : int
-        How many more estimators are trained on bootstrap samples, for `Thompson`.
+        How many more estimators are trained on bootstrap samples, for `Thompson`. Chance is a
+        function of the flywheel and the newest day trained on.
     metric : {"roc_auc", "average_precision", "log_loss", "rmse", "qini"}
         What the gate compares. ``qini`` is the area between the uplift curve and the diagonal.
     retrain : str
@@ -189,6 +199,7 @@ class Model:
     estimator: Callable[[], Any] | None = None
     target: Literal["outcome", "reward"] = "outcome"
     learner: Learner = "plain"
+    effect_estimator: Callable[[], Any] | None = None
     calibration: Literal["none", "sigmoid", "isotonic"] = "none"
     class_weight: Literal["none", "balanced"] = "none"
     propensity_weight: bool = False
@@ -210,12 +221,7 @@ class Model:
         check_choice(self.class_weight, ("none", "balanced"), f"class weights of {what}")
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
-        if self.estimator is not None and not callable(self.estimator):
-            raise DeclarationError(
-                expected=f"{what} with a function that builds its estimator",
-                found=repr(self.estimator),
-                remedy="wrap it: def estimator(): return LogisticRegression()",
-            )
+        self._check_estimators(what)
         if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
             raise DeclarationError(
                 expected=f"{what}, which predicts a reward, judged by rmse or qini",
@@ -227,4 +233,32 @@ class Model:
                 expected=f"{what} with matured days left to train on",
                 found=f"a holdout of {self.gate.holdout} of {self.training_window}",
                 remedy="lengthen training_window",
+            )
+
+    def _check_estimators(self, what: str) -> None:
+        for role in ("estimator", "effect_estimator"):
+            given = getattr(self, role)
+            if given is not None and not callable(given):
+                raise DeclarationError(
+                    expected=f"{what} with a function that builds its {role}",
+                    found=repr(given),
+                    remedy=f"wrap it: def {role}(): return {type(given).__name__}()",
+                )
+        if self.effect_estimator is not None and self.learner != "x":
+            raise DeclarationError(
+                expected=f"{what} with an effect_estimator for an X-learner",
+                found=f"learner={self.learner!r}",
+                remedy="write learner='x', or leave effect_estimator out",
+            )
+        if self.replicates < 0:
+            raise DeclarationError(
+                expected=f"{what} with replicates, or none",
+                found=f"replicates={self.replicates}",
+                remedy="write replicates=20",
+            )
+        if self.target == "reward" and (self.calibration != "none" or self.class_weight != "none"):
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, without calibration or class weights",
+                found=f"calibration={self.calibration!r}, class_weight={self.class_weight!r}",
+                remedy="leave them out, or predict the outcome",
             )

@@ -1,19 +1,27 @@
 """Model: a challenger trained on matured decisions, and held against the champion on newer ones."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import WEEKDAYS, Model
-from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.stages.training_set import LABEL
+from flywheel_assets.declare.rules import DECISION_ID, PARTITION
+from flywheel_assets.errors import ColumnsError, TrainingError, nearest
+from flywheel_assets.stages.metrics import measure
+from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
+from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
-Scorer = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+if TYPE_CHECKING:
+    from flywheel_assets.stages.learners import Sample, Trained
+
+CHUNK_ROWS = 32_768
 
 MODEL_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
@@ -62,12 +70,6 @@ def trains_on(model: Model, day: date) -> bool:
     return model.retrain in ("daily", WEEKDAYS[day.weekday()])
 
 
-def matrix(rows: pl.DataFrame, model: Model) -> npt.NDArray[np.float64]:
-    """Give the model's features, (n_rows, n_features), null as NaN."""
-    features = rows.select(pl.col(f).cast(pl.Float64) for f in model.features)
-    return features.to_numpy().astype(np.float64)
-
-
 def split(rows: pl.DataFrame, model: Model, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part matured rows into those to train on and the newest, which no model has seen."""
     cut = day - model.gate.holdout
@@ -86,32 +88,18 @@ def shortage(train: pl.DataFrame, holdout: pl.DataFrame) -> str | None:
     return None
 
 
-def measure(metric: str, label: npt.NDArray[Any], score: npt.NDArray[np.float64]) -> float:
-    """Compute a declared metric.
-
-    Parameters
-    ----------
-    label : ndarray of 0 and 1, (n_rows,)
-    score : ndarray of float64, (n_rows,)
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    scorer = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}[metric]
-    return float(scorer(label, score))
-
-
 def judge(
-    model: Model, holdout: pl.DataFrame, challenger: Scorer, champion: Scorer | None
+    flywheel: Flywheel, holdout: pl.DataFrame, challenger: Scorer, champion: Scorer | None
 ) -> Verdict:
     """Hold a challenger against the gate, and against the champion on the same rows."""
-    features, label = matrix(holdout, model), holdout[LABEL].to_numpy()
-    scores = challenger(features)
-    if not np.isfinite(scores).all():
+    model = flywheel.model
+    predicted = challenger(holdout)
+    if not np.isfinite(predicted.expected).all():
         return Verdict(
             promoted=False, reason="it scores NaN or infinity", value=None, champion_value=None
         )
-    value = measure(model.metric, label, scores)
-    beaten = measure(model.metric, label, champion(features)) if champion else None
+    value = measure(model.metric, holdout, predicted, flywheel)
+    beaten = measure(model.metric, holdout, champion(holdout), flywheel) if champion else None
     gate = model.gate
     if value < gate.minimum:
         reason = f"{model.metric} {value:.4f} is below the least allowed, {gate.minimum}"
@@ -129,3 +117,191 @@ def judge(
 def window(model: Model, day: date) -> tuple[date, date]:
     """Give the first and last training-set partition that a training on a day reads."""
     return day - model.training_window + timedelta(days=1), day
+
+
+def trained_on(flywheel: Flywheel) -> tuple[str, ...]:
+    """Name the columns of the training set that `train` reads."""
+    needed = (PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *_inputs(flywheel))
+    return tuple(dict.fromkeys(needed))
+
+
+def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
+    """Train what a flywheel's model declares.
+
+    The same rows, in any order, train the same model: chance is a function of the flywheel's name
+    and the newest partition among them.
+
+    Parameters
+    ----------
+    rows : DataFrame, (n_rows, ...)
+        Of ``<flywheel>/training_set``; `trained_on` names the columns that are read.
+
+    Returns
+    -------
+    Trained
+        To be saved as it is, and scored with by `scorer`.
+
+    Raises
+    ------
+    TrainingError
+        For no rows, for one outcome only, where a classifier learns, and for an estimator that does
+        not fit what it is to predict.
+    """
+    from flywheel_assets.stages.estimators import learner
+    from flywheel_assets.stages.learners import Sample, Trained
+
+    model, names = flywheel.model, _inputs(flywheel)
+    rows = _usable(rows, flywheel)
+    framed = not all(_is_number(rows.schema[name]) for name in names)
+    seed = _seed(flywheel.name, rows)
+    sample = Sample(
+        table=_table(rows, names, framed=framed),
+        target=rows[REWARD if model.target == "reward" else LABEL].to_numpy().astype(np.float64),
+        action=action_numbers(rows, flywheel.policy.actions),
+        weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
+    )
+    main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
+    _check_sample(main, sample, flywheel)
+    draws = range(seed + 1, seed + 1 + model.replicates)
+    return Trained(
+        features=list(names),
+        actions=[] if model.learner == "plain" else list(flywheel.policy.actions),
+        framed=framed,
+        estimator=sample.fit(main),
+        replicates=[
+            sample.drawn(draw).fit(learner(flywheel, framed=framed, seed=draw, weighted=True))
+            for draw in draws
+        ],
+    )
+
+
+def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS) -> Scorer:
+    """Give a function that scores what decisions see, a chunk of rows at a time.
+
+    Beside what comes out, no more memory is taken than a chunk needs.
+
+    Parameters
+    ----------
+    trained : Trained
+        From `train`, perhaps saved and loaded since. It reads the features that it was trained on,
+        whatever is declared by now. An action that it does not know is expected to do as those that
+        it knows do on the mean.
+
+    Raises
+    ------
+    ColumnsError
+        When rows are scored that lack a feature of the model.
+    """
+    from flywheel_assets.stages.learners import expected
+
+    asked = _columns_of(trained, flywheel)
+
+    def score(seen: pl.DataFrame) -> Predicted:
+        _check_features(trained.features, seen, flywheel)
+        members = [trained.estimator, *trained.replicates]
+        found = np.empty((len(members), seen.height, len(asked)))
+        for start in range(0, seen.height, chunk_rows):
+            chunk = seen.slice(start, chunk_rows)
+            table = _table(chunk, trained.features, framed=trained.framed)
+            for number, member in enumerate(members):
+                known = expected(member, table)
+                for column, sources in enumerate(asked):
+                    values = known[:, sources].mean(axis=1)
+                    found[number, start : start + chunk.height, column] = values
+        return Predicted(found[0], found[1:] if trained.replicates else None)
+
+    return score
+
+
+def rows_digest(rows: pl.DataFrame, flywheel: Flywheel) -> str:
+    """Digest what a training would read of rows, in any order: the same text, the same training."""
+    digest = hashlib.sha256()
+    for column in rows.select(trained_on(flywheel)).sort(PARTITION, DECISION_ID):
+        written = BytesIO()
+        column.rechunk().to_frame().write_ipc(written)
+        digest.update(written.getvalue())
+    return digest.hexdigest()
+
+
+def _inputs(flywheel: Flywheel) -> tuple[str, ...]:
+    """Name the model's features, those of arms aside."""
+    arms = flywheel.policy.arm_features
+    return tuple(name for name in flywheel.model.features if name not in arms)
+
+
+def _usable(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    rows = rows.select(trained_on(flywheel)).sort(PARTITION, DECISION_ID)
+    if flywheel.model.learner != "plain":
+        rows = rows.filter(pl.col("action").is_in(flywheel.policy.actions))
+    if rows.is_empty():
+        raise TrainingError(
+            expected=f"matured decisions to train {flywheel.model.name!r} on",
+            found="none",
+            remedy="train once outcomes have matured",
+        )
+    return rows
+
+
+def _seed(name: str, rows: pl.DataFrame) -> int:
+    newest = rows.select(pl.col(PARTITION).max().cast(pl.String)).item()
+    text = f"{name}:{newest}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") // 2
+
+
+def _is_number(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
+def _table(rows: pl.DataFrame, names: Sequence[str], *, framed: bool) -> Floats | pl.DataFrame:
+    """Give features as a frame, or as a float64 matrix, (n_rows, n_features), null as NaN."""
+    if framed:
+        return rows.select(names)
+    return rows.select(pl.col(names).cast(pl.Float64)).to_numpy(order="c")
+
+
+def _columns_of(trained: "Trained", flywheel: Flywheel) -> list[list[int]]:
+    """Say, for each of the policy's actions, of which of the model's columns it is the mean."""
+    if not trained.actions:
+        return [[0]]
+    known = {action: [number] for number, action in enumerate(trained.actions)}
+    every = list(range(len(known)))
+    return [known.get(action, every) for action in flywheel.policy.actions]
+
+
+def _check_sample(learner: object, sample: "Sample", flywheel: Flywheel) -> None:
+    """Refuse to train where nothing could be learnt."""
+    from sklearn.base import is_classifier
+
+    from flywheel_assets.stages.learners import fits, levels
+
+    estimator, model = levels(learner), flywheel.model
+    classifies = is_classifier(estimator)
+    for wrong, what in (
+        (classifies and model.target == "reward", "a regressor, to predict a reward"),
+        (not classifies and model.calibration != "none", "a classifier, to calibrate"),
+        (not classifies and model.class_weight != "none", "a classifier, to weigh classes"),
+    ):
+        if wrong:
+            raise TrainingError(
+                expected=f"model {model.name!r} with {what}",
+                found=type(estimator).__name__,
+                remedy="declare another estimator",
+            )
+    if not fits(estimator, sample.target):
+        counts = dict(zip(*np.unique(sample.target, return_counts=True), strict=True))
+        raise TrainingError(
+            expected=f"rows of both outcomes to train {model.name!r} on, and of each as many as "
+            "calibration has folds",
+            found=", ".join(f"{count} of outcome {value:g}" for value, count in counts.items()),
+            remedy="train once more outcomes have matured",
+        )
+
+
+def _check_features(names: Sequence[str], seen: pl.DataFrame, flywheel: Flywheel) -> None:
+    lacking = [name for name in names if name not in seen.columns]
+    if lacking:
+        raise ColumnsError(
+            expected=f"what decisions of {flywheel.name!r} see, with the features of its model",
+            found=f"no {', '.join(lacking)}",
+            remedy=f"declare them, or train again; {nearest(lacking[0], seen.columns)}",
+        )

@@ -7,7 +7,7 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages.decisions import DECIDED_AT
-from flywheel_assets.stages.model import measure
+from flywheel_assets.stages.metrics import roc_auc
 from flywheel_assets.stages.training_set import LABEL, REWARD
 
 SCORE = "score"
@@ -105,4 +105,4 @@ def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
 def _auc(ranked: pl.DataFrame) -> float | None:
     if ranked[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
         return None
-    return measure("roc_auc", ranked[LABEL].to_numpy(), ranked["value"].to_numpy())
+    return roc_auc(ranked[LABEL].to_numpy(), ranked["value"].to_numpy())

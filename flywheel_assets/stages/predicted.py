@@ -1,6 +1,6 @@
 """What a model expects of each candidate, for each action."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,3 +30,9 @@ class Predicted:
 
 Scorer: TypeAlias = Callable[[pl.DataFrame], Predicted]
 """Of what decisions see, (n_rows, ...)."""
+
+
+def action_numbers(rows: pl.DataFrame, actions: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Say which of the policy's actions each decision took, (n_rows,); -1 for none of them."""
+    numbers = {action: number for number, action in enumerate(actions)}
+    return rows["action"].replace_strict(numbers, default=-1, return_dtype=pl.Int64).to_numpy()

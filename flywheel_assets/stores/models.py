@@ -3,21 +3,53 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from flywheel_assets.errors import HomeError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Scorer = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 FINGERPRINT, PARTITION_TAG, DIGEST = "flywheel.fingerprint", "flywheel.partition", "flywheel.sha256"
+TRUSTED_TYPES = (
+    # Our own.
+    *(
+        f"flywheel_assets.stages.learners.{name}"
+        for name in ("SLearner", "TLearner", "Trained", "Weighted", "XLearner")
+    ),
+    # What gradient boosted trees and skrub's table vectorizer are made of.
+    "functools.partial",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+    "skrub._apply_to_each_col.ApplyToEachCol",
+    "skrub._check_input.CheckInputDataFrame",
+    "skrub._clean_categories.CleanCategories",
+    "skrub._clean_null_strings.CleanNullStrings",
+    "skrub._dataframe._common.is_any_date",
+    "skrub._dataframe._common.is_categorical",
+    "skrub._dataframe._common.is_numeric",
+    "skrub._datetime_encoder.DatetimeEncoder",
+    "skrub._drop_uninformative.DropUninformative",
+    "skrub._duration_to_float.DurationToFloat",
+    "skrub._string_encoder.StringEncoder",
+    "skrub._table_vectorizer.PassThrough",
+    "skrub._table_vectorizer.ShortReprDict",
+    "skrub._table_vectorizer.TableVectorizer",
+    "skrub._table_vectorizer._created_by_predicate",
+    "skrub._to_categorical.ToCategorical",
+    "skrub._to_datetime.ToDatetime",
+    "skrub._to_float.ToFloat",
+    "skrub._to_str.ToStr",
+    "skrub.selectors._base.All",
+    "skrub.selectors._base.And",
+    "skrub.selectors._base.Cols",
+    "skrub.selectors._base.Filter",
+    "skrub.selectors._base.Sub",
+    "skrub.selectors._selectors._cardinality_below",
+)
 _LOADED: dict[tuple[str, str, int], Any] = {}
 
 
@@ -87,7 +119,7 @@ class Models:
                 estimator,
                 name="model",
                 serialization_format="skops",
-                skops_trusted_types=list(trusted),
+                skops_trusted_types=[*TRUSTED_TYPES, *trusted],
                 pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
             )
         version = self._version(client, name, info.model_uri, run.info.run_id)
@@ -106,8 +138,13 @@ class Models:
         ]
         return min(same, default=None)
 
-    def scorer(self, name: str, version: int, trusted: tuple[str, ...]) -> Scorer:
-        """Load a version: (n_rows, n_features) -> the probability of the outcome, (n_rows,).
+    def load(self, name: str, version: int, trusted: tuple[str, ...]) -> Any:
+        """Load a version as it was registered.
+
+        Parameters
+        ----------
+        trusted : tuple of str
+            Types that it may contain beside scikit-learn's own and `TRUSTED_TYPES`.
 
         Raises
         ------
@@ -128,8 +165,8 @@ class Models:
                 )
             import skops.io
 
-            _LOADED[key] = skops.io.load(file, trusted=list(trusted))
-        return as_scorer(_LOADED[key])
+            _LOADED[key] = skops.io.load(file, trusted=[*TRUSTED_TYPES, *trusted])
+        return _LOADED[key]
 
     def crown(self, name: str, version: int) -> None:
         """Let the registry's alias follow the promotions ledger."""
@@ -165,14 +202,3 @@ class Models:
 
         uri = client.get_model_version_download_uri(name, str(version))
         return Path(urlparse(uri).path) / "model.skops"
-
-
-def as_scorer(estimator: Any) -> Scorer:
-    """Give an estimator's probability of the positive outcome, or its prediction if it has none."""
-
-    def score(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        if hasattr(estimator, "predict_proba"):
-            return np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
-        return np.asarray(estimator.predict(features), dtype=np.float64)
-
-    return score
