@@ -260,7 +260,8 @@ def estimator() -> Any:
     from sklearn.pipeline import make_pipeline
 
     forest = RandomForestClassifier(100, min_samples_leaf=10, max_features=0.3, random_state=0)
-    return make_pipeline(SimpleImputer(strategy="constant", fill_value=0.0), forest)
+    nothing = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    return make_pipeline(nothing, forest)
 
 
 NOT_LEARNT = ("card_id", "terminal_id", "card_frauds_14d", "card_sound_amount_60d")
@@ -273,7 +274,7 @@ fraud_probability = Model(
         "amount_over_usual",
     ),
     metric="average_precision",
-    retrain="daily",
+    retrain="monday",
     training_window=15 * DAY,
     gate=Gate(minimum=0.1, minimum_gain=-0.1, holdout=DAY),
     owners=["team:risk", "mlops@example.com"],

@@ -184,7 +184,7 @@ def estimator() -> Any:
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     return make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=0.0),
+        SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
         StandardScaler(),
         SplineTransformer(n_knots=5),
         LogisticRegression(C=0.1, max_iter=200),
