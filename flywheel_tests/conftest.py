@@ -1,4 +1,4 @@
-"""A home in which the bundled flywheel has turned over fifty days of a simulated shop."""
+"""A home in which the bundled flywheel has turned over ten weeks of a simulated shop."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.serving import DAY, publish, serving
 
 FIRST = date(2026, 1, 5)
-LAST = FIRST + timedelta(days=49)
+LAST = FIRST + timedelta(days=71)
+"""Outcomes take thirty days: after sixty there is training apart from what is judged."""
 
 
 @pytest.fixture(scope="session")

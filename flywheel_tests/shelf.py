@@ -10,6 +10,7 @@ import polars as pl
 from flywheel_assets import (
     Aggregation,
     Entity,
+    Expression,
     Fact,
     FeatureView,
     Field,
@@ -77,9 +78,9 @@ def estimator() -> Any:
     return LogisticRegression()
 
 
-def shelf(source: TableFile | None = None, **policy: Any) -> Flywheel:
+def shelf(fact: Fact | None = None, *, replicates: int = 0, **policy: Any) -> Flywheel:
     """Declare the flywheel; ``policy`` changes its policy."""
-    fact = purchases(source)
+    fact = fact or purchases()
     by_customer, by_item = _count(fact, customer, "buys"), _count(fact, item, "sold")
     common: dict[str, Any] = {"fact": fact, "window": 7 * DAY}
     generators = (
@@ -107,12 +108,20 @@ def shelf(source: TableFile | None = None, **policy: Any) -> Flywheel:
             name="buys",
             estimator=estimator,
             features=("buys_30d", "sold_30d"),
-            retrain="daily",
+            replicates=replicates,
+            retrain="sunday",
             training_window=30 * DAY,
             owners=OWNERS,
             description="The probability of buying.",
         ),
         decisions=Policy(**declared),
+        expressions=(
+            Expression(
+                name="kind",
+                expression=pl.col("item_id").str.slice(1).cast(pl.Int64) // 3,
+                description="What sort of item.",
+            ),
+        ),
     )
 
 

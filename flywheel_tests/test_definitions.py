@@ -86,7 +86,7 @@ def test_the_code_location_loads_neither_mlflow_nor_scikit_learn(tmp_path: Path)
     """Loading definitions imports no library that a run alone needs."""
     code = (
         "import sys, flywheel_assets.definitions;"
-        "print([m for m in ('mlflow', 'sklearn', 'skops', 'pandas') if m in sys.modules])"
+        "print([m for m in ('mlflow', 'sklearn', 'skops', 'skrub', 'pandas') if m in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code],

@@ -19,11 +19,12 @@ from flywheel_assets.dagster_assets.doctor import examine
 from flywheel_assets.dagster_assets.orphans import PROCESS
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.flywheels import FLYWHEELS
-from flywheel_assets.stages.model import PROMOTION_SCHEMA
 from flywheel_assets.stores import delta_log
 from flywheel_assets.stores.doctor import examine_stores
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
+from flywheel_assets.stores.registry import Registry
 from flywheel_assets.stores.tables import Tables
 from flywheel_tests.durable_writers import DAY, NEXT, SCHEMA, rows
 
@@ -193,7 +194,7 @@ def test_orphan_runs_and_aliases(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     models.client().create_registered_model(name)
     for _ in range(2):
         models.client().create_model_version(name, (home.root / "m").as_uri())
-    models.crown(name, 1)
+    Registry(models).point(name, "champion", 1)
     entry = dict.fromkeys(PROMOTION_SCHEMA) | {PARTITION: DAY, "version": 2}
     ledger = pl.DataFrame([entry], schema=PROMOTION_SCHEMA)
     Tables(home.lakehouse).replace("repurchase/promotions", ledger, PROMOTION_SCHEMA, DAY, DAY)
@@ -210,7 +211,7 @@ def test_orphan_runs_and_aliases(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     assert said.returncode == 0, said.stderr
     assert "mended" in said.stdout
     assert not examine(home, FLYWHEELS)
-    assert models.champion(name) == 2
+    assert Registry(models).alias(name, "champion") == 2
     assert (
         len(instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))) == 1
     )

@@ -22,10 +22,10 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stages.challenge import MODEL_SCHEMA, trained_on
 from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
 from flywheel_assets.stages.features import feature_schema
-from flywheel_assets.stages.model import MODEL_SCHEMA
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_assets.stores.home import Home
@@ -174,19 +174,15 @@ class _Chain:
         yield from self._of_models(flywheel, rows[PARTITION])
 
     def _of_models(self, flywheel: Flywheel, matured: pl.Series) -> Iterator[Step]:
-        model, table = flywheel.model, f"{flywheel.name}/model"
+        table = f"{flywheel.name}/model"
         trained = self.tables.read(table, MODEL_SCHEMA).filter("trained").sort(PARTITION).collect()
         versions = [
             f"{row['version']}{' (promoted)' if row['promoted'] else ''}"
             for row in trained.iter_rows(named=True)
-            if matured.is_between(
-                row[PARTITION] - model.training_window,
-                row[PARTITION] - model.gate.holdout,
-                closed="right",
-            ).any()
+            if matured.is_between(*trained_on(flywheel, row), closed="both").any()
         ]
         if versions:
-            yield Step(table, f"trained on by {model.name} version {', '.join(versions)}")
+            yield Step(table, f"trained on by {flywheel.model.name} version {', '.join(versions)}")
 
     def _of_decisions(self, flywheel: Flywheel, entity: Row, moments: pl.Series) -> Iterator[Step]:
         table = f"{flywheel.name}/decisions"

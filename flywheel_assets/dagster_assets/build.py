@@ -13,6 +13,7 @@ from flywheel_assets.errors import MissingPartitionError
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.registry import Registry
 from flywheel_assets.stores.tables import Tables
 
 
@@ -30,8 +31,13 @@ class Build:
 
     @property
     def models(self) -> Models:
-        """The registry."""
+        """Trained models."""
         return Models(self.home.mlflow)
+
+    @property
+    def registry(self) -> Registry:
+        """What is registered about them."""
+        return Registry(self.models)
 
     @property
     def partitions(self) -> dg.DailyPartitionsDefinition:

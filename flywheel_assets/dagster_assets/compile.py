@@ -7,6 +7,7 @@ import dagster as dg
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.collect import collect, collect_decisions, reported
 from flywheel_assets.dagster_assets.decisions import decisions_asset, shown
+from flywheel_assets.dagster_assets.drift import drift_asset
 from flywheel_assets.dagster_assets.features import features_asset
 from flywheel_assets.dagster_assets.model import model_asset
 from flywheel_assets.dagster_assets.organize import (
@@ -37,6 +38,7 @@ def assets(build: Build, things: Catalog) -> list[dg.AssetsDefinition | dg.Asset
         *(decisions_asset(build, f) for f in wheels),
         *(shown(f) for f in wheels),
         *(performance_asset(build, f) for f in wheels),
+        *(drift_asset(build, f) for f in wheels),
     ]
 
 

@@ -11,7 +11,8 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.model import champion_as_of, champion_scorer
+from flywheel_assets.dagster_assets.model import version_scorer
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
@@ -85,10 +86,12 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         found: list[list[checks.Check]] = []
         for day in days(first, last):
             today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
-            frame = _decide(build, flywheel, today, day)
-            found.append(checks.decisions(frame, flywheel))
-            if all(check.passed for check in found[-1]):
-                _publish(build, flywheel, frame, day, again=config.decide_again)
+            # Nobody is promoted for a day while it is being decided.
+            with ledger_of(build, flywheel).held():
+                frame = _decide(build, flywheel, today, day)
+                found.append(checks.decisions(frame, flywheel))
+                if all(check.passed for check in found[-1]):
+                    _publish(build, flywheel, frame, day, again=config.decide_again)
             rows.update(counts(frame))
             actions.update(dict(frame.group_by("action").len().iter_rows()))
         version = champion_as_of(build, flywheel, last)
@@ -108,7 +111,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -> pl.DataFrame:
     considered = candidates(snapshots, flywheel, *_read_history(build, flywheel, day))
     version = champion_as_of(build, flywheel, day)
-    scorer = champion_scorer(build, flywheel, version)
+    scorer = version_scorer(build, flywheel, version)
     predicted = None
     if scorer is not None and considered.height:
         predicted = scorer(considered)

@@ -8,8 +8,8 @@ from functools import partial
 import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for
-from flywheel_assets.dagster_assets.model import champion_as_of, registered_name
 from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
+from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stores.doctor import Finding, examine_stores
 from flywheel_assets.stores.home import Home
@@ -52,11 +52,11 @@ def _aliases(home: Home, flywheels: Sequence[Flywheel]) -> Iterator[Finding]:
             continue
         ledger = champion_as_of(build, flywheel, date.max)
         name = registered_name(flywheel)
-        alias = build.models.champion(name)
+        alias = build.registry.alias(name, "champion")
         if ledger is not None and alias != ledger:
             yield Finding(
                 f"model {name}",
                 f"the alias champion is at version {alias}, the promotions ledger at {ledger}",
                 "let the alias follow the ledger",
-                partial(build.models.crown, name, ledger),
+                partial(build.registry.point, name, "champion", ledger),
             )

@@ -1,55 +1,44 @@
-"""<flywheel>/model and the promotions ledger."""
+"""<flywheel>/model: trained where the cadence says so, judged, registered, promoted."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.promotions import (
+    alias_check,
+    follow,
+    ledger_of,
+    registered_name,
+)
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.errors import PublishedError
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.model import (
-    MODEL_SCHEMA,
-    PROMOTION_SCHEMA,
-    judge,
-    rows_digest,
-    scorer,
-    shortage,
-    split,
-    train,
-    trained_on,
-    trains_on,
-    window,
-)
+from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, window
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
+from flywheel_assets.stages.model import rows_digest, scorer, trains_on
 from flywheel_assets.stages.predicted import Scorer
 from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
+from flywheel_assets.stores.registry import TrainingRows
+
+if TYPE_CHECKING:
+    from flywheel_assets.stages.learners import Trained
 
 
-def registered_name(flywheel: Flywheel) -> str:
-    """Name a flywheel's model in the registry."""
-    return f"{flywheel.name}.{flywheel.model.name}"
-
-
-def champion_as_of(build: Build, flywheel: Flywheel, day: date) -> int | None:
-    """Give the version that decides when a partition closes, by the promotions ledger."""
-    ledger = build.tables.read(f"{flywheel.name}/promotions", PROMOTION_SCHEMA, None, day)
-    versions = ledger.sort(PARTITION).select("version").collect().to_series()
-    return int(versions[-1]) if len(versions) else None
-
-
-def champion_scorer(build: Build, flywheel: Flywheel, version: int | None) -> Scorer | None:
-    """Load a champion; None where there is none yet."""
+def version_scorer(build: Build, flywheel: Flywheel, version: int | None) -> Scorer | None:
+    """Load a version; None for the bootstrap rule."""
     if version is None:
         return None
-    name, trusted = registered_name(flywheel), flywheel.model.trusted_types
-    return scorer(build.models.load(name, version, trusted), flywheel)
+    name = registered_name(flywheel)
+    return scorer(build.models.load(name, version, flywheel.model.trusted_types), flywheel)
 
 
 def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -76,26 +65,30 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
         rows = []
+        aliases = alias_check(build, flywheel)
         for day in days(first, last):
             row = _skipped(f"not a training day: {model.retrain}")
             if trains_on(model, day):
-                oldest, newest = window(model, day)
+                oldest, newest = window(flywheel, day)
                 build.require(context, source, oldest, newest)
                 row = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
+                _promote(build, flywheel, day, row)
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
-        _promote(build, flywheel, frame)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
-        version = champion_as_of(build, flywheel, last)
-        verdicts = [f"{r[PARTITION]}: {r['verdict']}" for r in rows if r["trained"]]
+        follow(build, flywheel)
+        standing = ledger_of(build, flywheel).champion(last)
+        verdicts = [
+            f"{r[PARTITION]}: {r['verdict']}" for r in rows if trains_on(model, r[PARTITION])
+        ]
         yield report(
             context,
             build,
             key,
             counts(frame),
-            checks.model(frame),
-            champion=version if version is not None else "none: the bootstrap rule decides",
+            [*checks.model(frame), aliases],
+            champion=standing.version if standing else "none: the bootstrap rule decides",
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
             mlflow=build.models.uri,
         )
@@ -104,14 +97,22 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 
 
 MODEL_COLUMNS = {
-    "trained": "Whether the cadence had a training on this day, and there was data for it.",
-    "version": "The registered version.",
-    "n_rows": "Matured decisions trained on.",
+    "trained": "Whether a version was trained and registered on this day.",
+    "version": "The registered version: what decides, if it was promoted.",
+    "judged_version": "The version that the gate looked at; another, if trained again on all.",
+    "n_rows": "Matured decisions trained on, before the holdout.",
     "n_holdout": "Newer matured decisions that it was judged on.",
     "metric": "What it was judged by.",
     "value": "The challenger's metric.",
-    "champion_version": "Whom it was held against.",
+    "champion_version": "Whose judged version it was held against.",
     "champion_value": "The champion's metric on the same rows.",
+    "gain": "By how much the challenger is better.",
+    "gain_lower": "The lower end of the gain's paired bootstrap interval.",
+    "gain_upper": "The upper end.",
+    "calibration_error": "Expected calibration error of the challenger, 0 to 1.",
+    "policy_value": "Off-policy: the reward a decision, deciding by the challenger.",
+    "policy_gain": "That less the champion's, or the bootstrap rule's; null without support.",
+    "policy_gain_lower": "The lower bound of the policy's gain.",
     "promoted": "Whether it decides from this partition on.",
     "verdict": "Why.",
 }
@@ -124,65 +125,86 @@ def _skipped(reason: str) -> dict[str, Any]:
 
 
 def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
-    model = flywheel.model
-    columns = training_schema(flywheel)
-    needed = {c: columns[c] for c in (*trained_on(flywheel), "propensity")}
-    rows = build.tables.read(f"{flywheel.name}/training_set", needed, *window(model, day))
-    older, holdout = split(rows.collect().sort(PARTITION, "decision_id"), model, day)
-    lacking = shortage(older, holdout)
-    if lacking:
-        return _skipped(lacking)
-    estimator = train(older, flywheel)
-    standing = champion_as_of(build, flywheel, _day_before(day))
-    champion = champion_scorer(build, flywheel, standing)
-    verdict = judge(flywheel, holdout, scorer(estimator, flywheel), champion)
-    if verdict.value is None:
-        return _skipped(verdict.reason)
-    version = build.models.register(
-        registered_name(flywheel),
-        estimator,
-        experiment=flywheel.name,
-        day=day.isoformat(),
-        fingerprint=f"{rows_digest(older, flywheel)}:{fingerprint(model)}",
-        metrics={model.metric: verdict.value, "n_rows": older.height},
-        params={"estimator": estimator, "training_window": model.training_window},
-        trusted=model.trusted_types,
-    )
-    return {
-        "trained": True,
-        "version": version,
-        "n_rows": older.height,
-        "n_holdout": holdout.height,
-        "metric": model.metric,
-        "value": verdict.value,
-        "champion_version": standing,
-        "champion_value": verdict.champion_value,
-        "promoted": verdict.promoted,
-        "verdict": verdict.reason,
+    """Train, judge and register a challenger; the row says what came of it."""
+    table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
+    read = build.tables.version(table) or 0
+    rows = build.tables.read(table, training_schema(flywheel), first, last, version=read)
+    standing = ledger_of(build, flywheel).champion(day - DAY)
+    registered: list[int] = []
+
+    def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
+        source = TrainingRows(
+            table=table,
+            delta_version=read,
+            first=first,
+            last=used.select(pl.col(PARTITION).max()).item(),
+            n_rows=used.height,
+            sha256=rows_digest(used, flywheel),
+            declaration=fingerprint(flywheel.model),
+        )
+        version = _register(build, flywheel, day, trained, source, registered)
+        registered.append(version)
+        loaded = version_scorer(build, flywheel, version)
+        assert loaded is not None  # noqa: S101  a version was named
+        _keep_profile(build, flywheel, day, version, used, loaded)
+        return loaded
+
+    champion = version_scorer(build, flywheel, standing.judged_version if standing else None)
+    made = challenge(rows.collect(), flywheel, day, champion, admit)
+    verdict = asdict(made.verdict)
+    if registered:
+        figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
+        figures |= {flywheel.model.metric: verdict["value"], "n_rows": made.n_rows}
+        for version in registered:
+            build.registry.log_metrics(registered_name(flywheel), version, figures)
+    return _skipped(verdict.pop("reason")) | {
+        **verdict,
+        "trained": bool(registered),
+        "version": registered[-1] if registered else None,
+        "judged_version": registered[0] if registered else None,
+        "n_rows": made.n_rows,
+        "n_holdout": made.n_holdout,
+        "metric": flywheel.model.metric,
+        "champion_version": standing.version if standing else None,
     }
 
 
-def _day_before(day: date) -> date:
-    return date.fromordinal(day.toordinal() - 1)
+def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
+    build: Build,
+    flywheel: Flywheel,
+    day: date,
+    trained: "Trained",
+    source: TrainingRows,
+    registered: list[int],
+) -> int:
+    model, name = flywheel.model, registered_name(flywheel)
+    version = build.models.register(
+        name,
+        trained,
+        experiment=flywheel.name,
+        day=day.isoformat(),
+        fingerprint=f"{source.sha256}:{source.declaration}",
+        metrics={"n_training_rows": source.n_rows},
+        params={"estimator": trained.estimator, "training_window": model.training_window},
+        trusted=model.trusted_types,
+    )
+    build.registry.describe(name, version, source, registered[0] if registered else None)
+    return version
 
 
-def _promote(build: Build, flywheel: Flywheel, trained: pl.DataFrame) -> None:
-    """Write promotions into the ledger, which is history: what was decided by stays."""
-    key = f"{flywheel.name}/promotions"
-    for row in trained.filter("trained").iter_rows(named=True):
-        day = row[PARTITION]
-        entry = {**row, "reason": row["verdict"], "by": "gate"}
-        new = [{c: entry[c] for c in PROMOTION_SCHEMA}] if row["promoted"] else []
-        frame = pl.DataFrame(new, schema=PROMOTION_SCHEMA)
-        old = build.tables.read(key, PROMOTION_SCHEMA, day, day).collect()
-        decided = build.tables.read(f"{flywheel.name}/decisions", {PARTITION: pl.Date()}, day, day)
-        if not old.equals(frame) and decided.head(1).collect().height:
-            raise PublishedError(
-                expected=f"the promotion of {day} by which {flywheel.name} has already decided",
-                found=f"{frame.to_dicts()} instead of {old.to_dicts()}",
-                remedy="train on a later day; promotions that were decided by are history",
-            )
-        build.tables.replace(key, frame, PROMOTION_SCHEMA, day, day)
-        newest = champion_as_of(build, flywheel, date.max)
-        if newest is not None:
-            build.models.crown(registered_name(flywheel), newest)
+def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what
+    build: Build, flywheel: Flywheel, day: date, version: int, rows: pl.DataFrame, scored: Scorer
+) -> None:
+    """Keep what drift is measured against: how the training rows were distributed."""
+    key = f"{flywheel.name}/profile"
+    old = build.tables.read(key, PROFILE_SCHEMA, day, day).filter(pl.col("version") != version)
+    new = profile(rows, scored(rows), flywheel, version, day)
+    build.tables.replace(key, pl.concat([old.collect(), new]), PROFILE_SCHEMA, day, day)
+
+
+def _promote(build: Build, flywheel: Flywheel, day: date, row: dict[str, Any]) -> None:
+    """Write the gate's word into the ledger."""
+    columns = {c: row[c] for c in PROMOTION_SCHEMA if c in row}
+    entry = {**columns, "reason": row["verdict"]} if row["promoted"] else None
+    if entry is not None or build.tables.exists(ledger_of(build, flywheel).key):
+        ledger_of(build, flywheel).promoted_by_gate(day, entry)

@@ -7,12 +7,17 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.model import version_scorer
+from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages import checks
+from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance, pooled
-from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stages.predicted import Predicted
+from flywheel_assets.stages.training_set import decided_on, training_schema
 
 
 def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -40,6 +45,9 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         matured = build.tables.read(source, training_schema(flywheel), first, last).collect()
         frame = performance(matured, flywheel)
         build.tables.replace(key, frame, PERFORMANCE_SCHEMA, first, last)
+        beside = _alternatives(build, flywheel, matured)
+        others = f"{flywheel.name}/alternatives"
+        build.tables.replace(others, beside, ALTERNATIVES_SCHEMA, first, last)
         figures = pooled(matured, flywheel) if matured.height else pl.DataFrame()
         yield report(
             context,
@@ -48,6 +56,7 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             counts(frame),
             checks.performance(frame, matured.height),
             pooled=dg.MetadataValue.md(markdown(figures)),
+            alternatives=dg.MetadataValue.md(markdown(_newest(beside))),
         )
 
     return body
@@ -65,6 +74,35 @@ PERFORMANCE_COLUMNS = {
     "explored_outcome_rate": "The outcome rate of those that chance chose to act on.",
     "reward": "What those acted on were worth.",
 }
+
+
+def _alternatives(build: Build, flywheel: Flywheel, matured: pl.DataFrame) -> pl.DataFrame:
+    """Estimate each day's alternatives: the versions that the ledger had when it was decided."""
+    found = [pl.DataFrame(schema=ALTERNATIVES_SCHEMA)]
+    ledger = ledger_of(build, flywheel)
+    for day in matured.sort(PARTITION).partition_by(PARTITION, maintain_order=True):
+        version = day["model_version"].max()
+        line: list[int] = []
+        if isinstance(version, int):
+            line = ledger.line(decided_on(flywheel, day[PARTITION][0]))
+        deciding, previous = (
+            _predicted(build, flywheel, number, day)
+            for number in (line[-1] if line else None, line[-2] if len(line) > 1 else None)
+        )
+        found.append(alternatives(day, flywheel, deciding, previous))
+    return pl.concat(found)
+
+
+def _predicted(
+    build: Build, flywheel: Flywheel, version: int | None, day: pl.DataFrame
+) -> tuple[int, Predicted] | None:
+    scorer = version_scorer(build, flywheel, version)
+    return None if version is None or scorer is None else (version, scorer(day))
+
+
+def _newest(beside: pl.DataFrame) -> pl.DataFrame:
+    columns = ("policy", "model_version", "value", "lower", "upper", "diagnosis")
+    return beside.filter(pl.col(PARTITION) == pl.col(PARTITION).max()).select(*columns)
 
 
 def markdown(figures: pl.DataFrame) -> str:

@@ -18,10 +18,10 @@ def upstream(flywheel: Flywheel) -> list[str]:
 
 
 def downstream(flywheel: Flywheel) -> list[str]:
-    """Name what learns and decides: training set, model, decisions and performance."""
+    """Name what learns and decides: training set, model, decisions, performance and drift."""
     return [
         f"{flywheel.name}/{stage}"
-        for stage in ("training_set", "model", "decisions", "performance")
+        for stage in ("training_set", "model", "decisions", "performance", "drift")
     ]
 
 

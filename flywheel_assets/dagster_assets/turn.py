@@ -54,19 +54,20 @@ def replay(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
     """Plan a range whose source does not react to decisions.
 
     Collect, organize and features run over months at once; the days from one training to the next
-    are decided in one run, and then come back as observations in another. No run is longer than
-    the outcome takes to mature, so that each training set finds its decisions. Where a frequency
-    cap counts the decisions of the day before, each day waits for them to come back.
+    are decided in one run, and then come back as observations in another. No run is as long as the
+    outcome takes to mature, so that each training set finds its decisions. Where those of the day
+    before are needed, by a frequency cap or an outcome of one day, each day waits for them.
     """
     for start, end in chunks(first, last, UPSTREAM_CHUNK):
         yield Run(tuple(upstream(flywheel)), start, end)
-    if counts_back(flywheel.policy) is not None:
+    matures = flywheel.outcome.matures_after
+    if counts_back(flywheel.policy) is not None or matures == DAY:
         yield from (Run((*LOOP, *downstream(flywheel)), day, day) for day in days(first, last))
         return
     start = first
     while start <= last:
         end = start
-        limit = start + flywheel.outcome.matures_after - DAY
+        limit = start + matures - 2 * DAY
         while end < min(last, limit) and not trains_on(flywheel.model, end + DAY):
             end += DAY
         yield Run(tuple(downstream(flywheel)), start, end)

@@ -15,6 +15,7 @@ from flywheel_assets.declare.allocate import (
     Slate,
     Softmax,
     Thompson,
+    Threshold,
     TopK,
 )
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Generator, Pairs, check_filters
@@ -74,11 +75,9 @@ class Policy:
         check_choice(
             self.rank_by, ("outcome", "uplift"), "a policy that ranks by outcome or uplift"
         )
-        allowed: tuple[type, ...] = (Epsilon, Softmax)
-        if isinstance(self.allocation, TopK | Arms):
-            allowed = (Epsilon, Softmax, Thompson)
-        elif not isinstance(self.allocation, Slate):
-            allowed = (Epsilon,)
+        allowed: tuple[type, ...] = (Epsilon, Softmax, Thompson)
+        if isinstance(self.allocation, Threshold):
+            allowed = (Epsilon, Thompson)
         if self.exploration is not None and not isinstance(self.exploration, allowed):
             raise DeclarationError(
                 expected=f"a {type(self.allocation).__name__} policy that explores by "

@@ -91,6 +91,7 @@ class Flywheel:
         self.policy.check_columns(keys, [*keys, AS_OF, *names])
         check_columns(keys, self.outcome.fact.schema, f"the outcome of {what}")
         self._check_learner(what)
+        self._check_gate(what)
 
     def _check_views(self, what: str) -> None:
         candidates = self.policy.candidates
@@ -126,6 +127,17 @@ class Flywheel:
                 expected=f"{what}, which explores by Thompson sampling, with replicates",
                 found=f"replicates={self.model.replicates}",
                 remedy="write replicates=20 in the Model",
+            )
+
+    def _check_gate(self, what: str) -> None:
+        apart = self.model.gate.holdout + self.outcome.matures_after
+        if self.model.training_window < apart:
+            raise DeclarationError(
+                expected=f"{what} with decisions to train on that had matured before those it is "
+                "judged on were made",
+                found=f"a training window of {self.model.training_window.days} days, of which "
+                f"holdout and outcome take {apart.days}",
+                remedy="lengthen training_window, or shorten the holdout",
             )
 
     @property

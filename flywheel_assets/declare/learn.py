@@ -114,9 +114,9 @@ class Gate:
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
-        if not 0 < self.confidence < 1:
+        if not 0.5 <= self.confidence < 1:  # noqa: PLR2004  below, limits cross
             raise DeclarationError(
-                expected="the confidence of a gate between 0 and 1",
+                expected="the confidence of a gate from .5 to below 1",
                 found=str(self.confidence),
                 remedy="write 0.9 for 90%",
             )
@@ -227,6 +227,12 @@ class Model:
                 expected=f"{what}, which predicts a reward, judged by rmse or qini",
                 found=self.metric,
                 remedy="write metric='rmse', or predict the outcome",
+            )
+        if self.target == "reward" and self.gate.maximum_calibration_error is not None:
+            raise DeclarationError(
+                expected=f"{what}, which predicts a reward, without a bar for calibration",
+                found=f"maximum_calibration_error={self.gate.maximum_calibration_error}",
+                remedy="leave it out: rmse says how far off a reward is",
             )
         if self.gate.holdout >= self.training_window:
             raise DeclarationError(

@@ -24,7 +24,9 @@ from flywheel_assets.stages.inclusion import (
     ROUNDING,
     Groups,
     Ints,
+    best_of,
     epsilon,
+    shared,
     softmax,
     systematic,
 )
@@ -223,13 +225,34 @@ class _Places:
     def _names(self) -> pl.Series:
         return self._grouped[1]
 
+    @cached_property
+    def _limits(self) -> list[tuple[Groups, int]]:
+        """Of what units no more than so many may have a place: one for a card, two of a brand."""
+        if isinstance(self.declared, TopK):
+            limits = {self.declared.each: 1} if self.declared.each is not None else {}
+        else:
+            limits = dict(self.declared.at_most)
+        return [(self._units(column), most) for column, most in limits.items()]
+
+    def _units(self, column: str) -> Groups:
+        """Part groups by a column's values; a null is a unit of its own."""
+        frame = self.contest.frame.select(column, pl.Series("_group", self._groups.codes))
+        codes, found = coded(frame, ["_group", column])
+        alone = frame[column].is_null().to_numpy()
+        codes = np.where(alone, found.height + np.arange(len(codes)), codes)
+        kept, codes = np.unique(codes, return_inverse=True)
+        return Groups(codes, len(kept))
+
     def _included(self, value: Floats) -> _Included:
-        if self._units is not None:
-            return self._included_by_unit(value, self._units)
-        standing = self._standing(value)
+        standing, tie = np.arange(len(value)), self.contest.chance("tie")
+        for units, most in self._limits:
+            best = best_of(value[standing], tie[standing], units.some(standing), most)
+            standing = standing[best]
         places = self._inclusion(value[standing], self._groups.some(standing))
         chance = np.zeros(len(value))
         chance[standing] = places
+        if len(self._limits) == 1:
+            chance = _whole(shared(chance, value, *self._limits[0]))
         return _Included(chance, standing, places)
 
     def _inclusion(self, value: Floats, groups: Groups) -> Floats:
@@ -240,46 +263,6 @@ class _Places:
             return _whole(softmax(value, groups, places, exploration.temperature))
         explored = places * exploration.share if isinstance(exploration, Epsilon) else 0.0
         return _whole(epsilon(value, groups, places, explored if slate else round(explored)))
-
-    @cached_property
-    def _units(self) -> Groups | None:
-        """What places are counted by, for example cards; a null stands for itself alone."""
-        each = self.declared.each if isinstance(self.declared, TopK) else None
-        if each is None:
-            return None
-        codes, found = coded(self.contest.frame, [AS_OF, each])
-        alone = self.contest.frame[each].is_null().to_numpy()
-        codes = np.where(alone, found.height + np.arange(len(codes)), codes)
-        kept, codes = np.unique(codes, return_inverse=True)
-        return Groups(codes, len(kept))
-
-    def _included_by_unit(self, value: Floats, units: Groups) -> _Included:
-        """Let each unit compete as its best candidate; of those who tie for it, one by chance."""
-        order = np.lexsort((self.contest.chance("tie"), -value, units.codes))
-        standing = order[np.cumsum(units.sizes) - units.sizes]
-        best = value[standing]
-        places = self._inclusion(best, self._groups.some(standing))
-        level = value == best[units.codes]
-        chance = level * (places / np.maximum(units.sums(level), 1))[units.codes]
-        return _Included(chance, standing, places)
-
-    def _standing(self, value: Floats) -> Ints:
-        """Find the rows that diversity leaves: of each value of a column its best so many."""
-        at_most = self.declared.at_most if isinstance(self.declared, Slate) else {}
-        everybody = np.arange(len(value))
-        if not at_most:
-            return everybody
-        rows = self.contest.frame.select(*at_most).with_columns(
-            pl.Series("_row", everybody),
-            pl.Series("_group", self._groups.codes),
-            pl.Series("_value", value),
-            pl.Series("_tie", self.contest.chance("tie")),
-        )
-        rows = rows.sort("_value", "_tie", descending=[True, False])
-        for column, most in at_most.items():
-            place = pl.int_range(pl.len()).over("_group", column)
-            rows = rows.filter((place < most) | pl.col(column).is_null())
-        return np.sort(rows["_row"].to_numpy())
 
 
 def _act_or_hold(acting: Floats) -> Floats:

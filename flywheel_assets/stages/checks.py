@@ -43,8 +43,9 @@ BLOCKING: dict[str, tuple[str, ...]] = {
 }
 WARNING: dict[str, tuple[str, ...]] = {
     "training_set": ("label_rate",),
-    "model": ("metric_range",),
+    "model": ("metric_range", "aliases_follow_the_ledger"),
     "performance": ("accounted_for",),
+    "drift": ("feature_drift", "score_drift", "label_drift", "calibration"),
 }
 
 
@@ -117,8 +118,11 @@ def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
 
 def model(rows: pl.DataFrame) -> list[Check]:
     """Check a training's figures."""
-    wrong = rows.filter(pl.col("value").is_not_null() & ~pl.col("value").is_between(0, 1)).height
-    return [_count("metric_range", wrong, "metrics outside 0 to 1", warns=True)]
+    value = pl.col("value")
+    share = pl.col("metric").is_in(["roc_auc", "average_precision"])
+    wrong = rows.filter(~value.is_finite() | (share & ~value.is_between(0, 1))).height
+    what = "metrics that are not numbers, or areas outside 0 to 1"
+    return [_count("metric_range", wrong, what, warns=True)]
 
 
 def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:

@@ -5,6 +5,7 @@ from typing import Any
 from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Model
+from flywheel_assets.errors import TrainingError
 
 FOLDS = 5
 
@@ -20,6 +21,11 @@ def learner(flywheel: Flywheel, *, framed: bool, seed: int, weighted: bool) -> A
         For every ``random_state`` that the declaration leaves open.
     weighted : bool
         Whether it must take weights.
+
+    Raises
+    ------
+    TrainingError
+        When the declared estimator does not fit what it is to predict.
     """
     from flywheel_assets.stages.learners import SLearner, TLearner, XLearner
 
@@ -39,6 +45,7 @@ def _levels(model: Model, *, framed: bool, seed: int, weighted: bool) -> Any:
     from flywheel_assets.stages.learners import Weighted
 
     built = model.estimator() if model.estimator else _default(model, framed=framed)
+    _check_kind(built, model)
     _fill_in(built, seed)
     balanced = model.class_weight == "balanced"
     if weighted or balanced:
@@ -57,6 +64,24 @@ def _effects(model: Model, *, framed: bool, seed: int, weighted: bool) -> Any:
     built = model.effect_estimator() if model.effect_estimator else _shallow(framed=framed)
     _fill_in(built, seed)
     return Weighted(built) if weighted else built
+
+
+def _check_kind(estimator: Any, model: Model) -> None:
+    """Refuse a classifier of rewards, and what only classifiers have of a regressor."""
+    from sklearn.base import is_classifier
+
+    classifies = is_classifier(estimator)
+    for wrong, what in (
+        (classifies and model.target == "reward", "a regressor, to predict a reward"),
+        (not classifies and model.calibration != "none", "a classifier, to calibrate"),
+        (not classifies and model.class_weight != "none", "a classifier, to weigh classes"),
+    ):
+        if wrong:
+            raise TrainingError(
+                expected=f"model {model.name!r} with {what}",
+                found=type(estimator).__name__,
+                remedy="declare another estimator",
+            )
 
 
 def _action_columns(flywheel: Flywheel) -> tuple[list[str], list[list[float]]]:

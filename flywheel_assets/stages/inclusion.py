@@ -144,6 +144,33 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
     return found
 
 
+def best_of(score: Floats, tie: Floats, units: Groups, most: int) -> Ints:
+    """Find the best so many of each unit; of equals those whose chance, ``tie``, is least.
+
+    Returns
+    -------
+    ndarray of int64, (n_found,)
+        Their places, in order.
+    """
+    order = np.lexsort((tie, -score, units.codes))
+    starts = np.cumsum(units.sizes) - units.sizes
+    place = np.arange(len(order)) - starts[units.codes[order]]
+    return np.sort(order[place < most])
+
+
+def shared(chance: Floats, score: Floats, units: Groups, most: int) -> Floats:
+    """Spread over equals what those of them have whom chance made stand, in `best_of`.
+
+    Parameters
+    ----------
+    chance : ndarray of float64, (n_rows,)
+        0 for those who do not stand.
+    """
+    level = score == _last_place(score, units, most)[units.codes]
+    each = units.sums(chance * level) / np.maximum(units.sums(level), 1)
+    return np.where(level, each[units.codes], chance)
+
+
 def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> Bools:
     """Draw with exactly these probabilities, and exactly as many as they add up to.
 
@@ -183,7 +210,7 @@ def _last_place(score: Floats, groups: Groups, places: int) -> Floats:
     """Give the score of whoever takes the last place, or comes last, in each group."""
     sizes = groups.sizes
     taken = np.minimum(sizes, places)
-    if groups.n_groups == 1:
+    if groups.n_groups == 1 and len(score):
         at = len(score) - int(taken[0])
         return np.partition(score, at)[at : at + 1]
     ordered = score[np.lexsort((-score, groups.codes))]

@@ -1,9 +1,8 @@
-"""Model: a challenger trained on matured decisions, and held against the champion on newer ones."""
+"""Model: trained on matured decisions, and scoring what decisions see."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,48 +13,13 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import WEEKDAYS, Model
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import ColumnsError, TrainingError, nearest
-from flywheel_assets.stages.metrics import measure
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
 if TYPE_CHECKING:
-    from flywheel_assets.stages.learners import Sample, Trained
+    from flywheel_assets.stages.learners import Trained
 
 CHUNK_ROWS = 32_768
-
-MODEL_SCHEMA: dict[str, pl.DataType] = {
-    PARTITION: pl.Date(),
-    "trained": pl.Boolean(),
-    "version": pl.Int64(),
-    "n_rows": pl.Int64(),
-    "n_holdout": pl.Int64(),
-    "metric": pl.String(),
-    "value": pl.Float64(),
-    "champion_version": pl.Int64(),
-    "champion_value": pl.Float64(),
-    "promoted": pl.Boolean(),
-    "verdict": pl.String(),
-}
-PROMOTION_SCHEMA: dict[str, pl.DataType] = {
-    PARTITION: pl.Date(),
-    "version": pl.Int64(),
-    "metric": pl.String(),
-    "value": pl.Float64(),
-    "champion_version": pl.Int64(),
-    "champion_value": pl.Float64(),
-    "reason": pl.String(),
-    "by": pl.String(),
-}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came of holding a challenger against the gate."""
-
-    promoted: bool
-    reason: str
-    value: float | None
-    champion_value: float | None
 
 
 def trains_on(model: Model, day: date) -> bool:
@@ -68,55 +32,6 @@ def trains_on(model: Model, day: date) -> bool:
     True
     """
     return model.retrain in ("daily", WEEKDAYS[day.weekday()])
-
-
-def split(rows: pl.DataFrame, model: Model, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part matured rows into those to train on and the newest, which no model has seen."""
-    cut = day - model.gate.holdout
-    oldest = day - model.training_window
-    inside = rows.filter(pl.col(PARTITION) > oldest, pl.col(PARTITION) <= day)
-    return inside.filter(pl.col(PARTITION) <= cut), inside.filter(pl.col(PARTITION) > cut)
-
-
-def shortage(train: pl.DataFrame, holdout: pl.DataFrame) -> str | None:
-    """Say why there is nothing to train or to judge on, if so."""
-    for name, rows in (("training", train), ("holdout", holdout)):
-        if rows.is_empty():
-            return f"no matured decisions in the {name} days yet"
-        if rows[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
-            return f"only one outcome in the {name} days"
-    return None
-
-
-def judge(
-    flywheel: Flywheel, holdout: pl.DataFrame, challenger: Scorer, champion: Scorer | None
-) -> Verdict:
-    """Hold a challenger against the gate, and against the champion on the same rows."""
-    model = flywheel.model
-    predicted = challenger(holdout)
-    if not np.isfinite(predicted.expected).all():
-        return Verdict(
-            promoted=False, reason="it scores NaN or infinity", value=None, champion_value=None
-        )
-    value = measure(model.metric, holdout, predicted, flywheel)
-    beaten = measure(model.metric, holdout, champion(holdout), flywheel) if champion else None
-    gate = model.gate
-    if value < gate.minimum:
-        reason = f"{model.metric} {value:.4f} is below the least allowed, {gate.minimum}"
-        return Verdict(promoted=False, reason=reason, value=value, champion_value=beaten)
-    if beaten is None:
-        reason = f"the first champion, {model.metric} {value:.4f}"
-        return Verdict(promoted=True, reason=reason, value=value, champion_value=None)
-    gain = value - beaten
-    promoted = gain > gate.minimum_gain
-    word = "beats" if promoted else "does not beat"
-    reason = f"{model.metric} {value:.4f} {word} the champion's {beaten:.4f} ({gain:+.4f})"
-    return Verdict(promoted=promoted, reason=reason, value=value, champion_value=beaten)
-
-
-def window(model: Model, day: date) -> tuple[date, date]:
-    """Give the first and last training-set partition that a training on a day reads."""
-    return day - model.training_window + timedelta(days=1), day
 
 
 def trained_on(flywheel: Flywheel) -> tuple[str, ...]:
@@ -161,7 +76,7 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
         weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
     )
     main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
-    _check_sample(main, sample, flywheel)
+    _check_outcomes(main, sample.target, flywheel)
     draws = range(seed + 1, seed + 1 + model.replicates)
     return Trained(
         features=list(names),
@@ -268,33 +183,19 @@ def _columns_of(trained: "Trained", flywheel: Flywheel) -> list[list[int]]:
     return [known.get(action, every) for action in flywheel.policy.actions]
 
 
-def _check_sample(learner: object, sample: "Sample", flywheel: Flywheel) -> None:
-    """Refuse to train where nothing could be learnt."""
-    from sklearn.base import is_classifier
-
+def _check_outcomes(learner: object, target: Floats, flywheel: Flywheel) -> None:
+    """Refuse to train a classifier where it could learn nothing."""
     from flywheel_assets.stages.learners import fits, levels
 
-    estimator, model = levels(learner), flywheel.model
-    classifies = is_classifier(estimator)
-    for wrong, what in (
-        (classifies and model.target == "reward", "a regressor, to predict a reward"),
-        (not classifies and model.calibration != "none", "a classifier, to calibrate"),
-        (not classifies and model.class_weight != "none", "a classifier, to weigh classes"),
-    ):
-        if wrong:
-            raise TrainingError(
-                expected=f"model {model.name!r} with {what}",
-                found=type(estimator).__name__,
-                remedy="declare another estimator",
-            )
-    if not fits(estimator, sample.target):
-        counts = dict(zip(*np.unique(sample.target, return_counts=True), strict=True))
-        raise TrainingError(
-            expected=f"rows of both outcomes to train {model.name!r} on, and of each as many as "
-            "calibration has folds",
-            found=", ".join(f"{count} of outcome {value:g}" for value, count in counts.items()),
-            remedy="train once more outcomes have matured",
-        )
+    if fits(levels(learner), target):
+        return
+    counts = zip(*np.unique(target, return_counts=True), strict=True)
+    raise TrainingError(
+        expected=f"rows of both outcomes to train {flywheel.model.name!r} on, and of each as many "
+        "as calibration has folds",
+        found=", ".join(f"{count} of outcome {value:g}" for value, count in counts),
+        remedy="train once more outcomes have matured",
+    )
 
 
 def _check_features(names: Sequence[str], seen: pl.DataFrame, flywheel: Flywheel) -> None:

@@ -168,19 +168,6 @@ class Models:
             _LOADED[key] = skops.io.load(file, trusted=[*TRUSTED_TYPES, *trusted])
         return _LOADED[key]
 
-    def crown(self, name: str, version: int) -> None:
-        """Let the registry's alias follow the promotions ledger."""
-        self.client().set_registered_model_alias(name, "champion", str(version))
-
-    def champion(self, name: str) -> int | None:
-        """Give the version that the registry's alias names, if any."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return int(self.client().get_model_version_by_alias(name, "champion").version)
-        except MlflowException:
-            return None
-
     def _version(self, client: "MlflowClient", name: str, source: str, run_id: str) -> int:
         from mlflow.exceptions import MlflowException
 

@@ -54,9 +54,20 @@ class Tables:
         return (self.path(table) / LOG / delta_log.entry_name(0)).exists()
 
     def read(
-        self, table: str, schema: Schema, first: date | None = None, last: date | None = None
+        self,
+        table: str,
+        schema: Schema,
+        first: date | None = None,
+        last: date | None = None,
+        *,
+        version: int | None = None,
     ) -> pl.LazyFrame:
         """Scan a range of partitions, both ends included; only their files are opened.
+
+        Parameters
+        ----------
+        version : int, optional
+            Of the table; the newest without it.
 
         Returns
         -------
@@ -66,7 +77,7 @@ class Tables:
         """
         if not self.exists(table):
             return pl.LazyFrame(schema=dict(schema))
-        return _scan(str(self.path(table)), schema, first, last)
+        return _scan(str(self.path(table)), schema, first, last, version)
 
     def replace(  # noqa: PLR0913  a range is two days, and each of the rest is one word
         self,
@@ -180,9 +191,13 @@ class Tables:
 
 
 def _scan(
-    source: "str | DeltaTable", schema: Schema, first: date | None, last: date | None
+    source: "str | DeltaTable",
+    schema: Schema,
+    first: date | None,
+    last: date | None,
+    version: int | None = None,
 ) -> pl.LazyFrame:
-    scan = pl.scan_delta(source)
+    scan = pl.scan_delta(source, version=version)
     if first is not None:
         scan = scan.filter(pl.col(PARTITION) >= first)
     if last is not None:

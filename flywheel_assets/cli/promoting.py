@@ -1,0 +1,70 @@
+"""Who decides: promote a version, roll back to one, train one again and compare."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from flywheel_assets.cli.app import app, console, find
+from flywheel_assets.stores.home import current_home
+
+FlywheelName = Annotated[str, typer.Argument(metavar="FLYWHEEL")]
+Why = Annotated[str, typer.Option(help="Goes into the ledger.")]
+Since = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=["%Y-%m-%d"], help="A later day than the first undecided one."),
+]
+
+
+@app.command()
+def promote(
+    name: FlywheelName,
+    version: Annotated[int, typer.Argument(help="A registered version.")],
+    why: Why,
+    since: Since = None,
+) -> None:
+    """Let a version decide, from the first day on that is not decided yet."""
+    from flywheel_assets.dagster_assets import promotions
+    from flywheel_assets.dagster_assets.build import build_for
+
+    day = since.date() if since else None
+    made = promotions.promote(build_for(current_home()), find(name), version, why, day)
+    console.print(f"{name}: version {made.version} decides from {made.since} on.")
+
+
+@app.command()
+def rollback(
+    name: FlywheelName,
+    why: Why,
+    to: Annotated[int | None, typer.Option(help="A version; else the champion before.")] = None,
+    since: Since = None,
+) -> None:
+    """Return to the champion before, or to a version, from the first undecided day on."""
+    from flywheel_assets.dagster_assets import promotions
+    from flywheel_assets.dagster_assets.build import build_for
+
+    day = since.date() if since else None
+    made = promotions.rollback(build_for(current_home()), find(name), to, why, day)
+    console.print(f"{name}: back to version {made.version}, from {made.since} on.")
+
+
+@app.command()
+def reproduce(
+    name: FlywheelName,
+    version: Annotated[int, typer.Argument(help="A registered version.")],
+) -> None:
+    """Train a version again from the rows its run names; exit 1 unless all is the same."""
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.reproducing import reproduce as train_again
+
+    made = train_again(build_for(current_home()), find(name), version)
+    source = made.source
+    console.print(
+        f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "
+        f"partitions {source.first} to {source.last}"
+    )
+    for difference in made.differences:
+        console.print(f"different: {difference}")
+    if made.differences:
+        raise typer.Exit(1)
+    console.print(f"{name} version {version}: the same rows, the same predictions.")

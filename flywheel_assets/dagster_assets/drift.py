@@ -1,0 +1,172 @@
+"""<flywheel>/drift: each day against what the model that decided it was trained on."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.features import read_snapshots
+from flywheel_assets.dagster_assets.plots import lines
+from flywheel_assets.dagster_assets.promotions import registered_name
+from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.stages import drift as stage
+from flywheel_assets.stages.checks import Check
+from flywheel_assets.stages.clock import days
+from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
+from flywheel_assets.stages.drift import DRIFT_SCHEMA, PROFILE_SCHEMA, Profile, profiles
+from flywheel_assets.stages.model import trains_on
+from flywheel_assets.stages.seen import seen, spine_schema
+from flywheel_assets.stages.training_set import LABEL, training_schema
+
+LOOKED_BACK = timedelta(days=60)
+DRIFT_COLUMNS = {
+    "column": "A feature of the model, the score, or the outcome.",
+    "measure": "psi (population stability index), ks (Kolmogorov-Smirnov distance, 0 to 1) or "
+    "calibration_error (expected, 0 to 1).",
+    "value": "Of the measure, against the model's training rows.",
+    "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
+    "level": "ok, warn or error, by the declared levels; ok while chance explains the value.",
+    "n_rows": "The rows of the day that were looked at.",
+    "version": "The model that decided.",
+}
+
+
+def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
+    """Compile the measuring of drift."""
+    key = f"{flywheel.name}/drift"
+    sources = [f"{flywheel.name}/decisions", f"{flywheel.name}/training_set"]
+    views = [f"features/{view.name}" for view in flywheel.views]
+
+    @stage_asset(
+        [
+            build.spec(
+                key,
+                stage="drift",
+                owners=flywheel.model.owners,
+                description="How far each day's decisions, and the outcomes that matured on it, "
+                "are from what the model was trained on.",
+                schema=DRIFT_SCHEMA,
+                columns=DRIFT_COLUMNS,
+                version=fingerprint(flywheel.model.drift, flywheel.model.features),
+                deps=[before(source) for source in (*sources, *views)],
+            )
+        ],
+        "drift",
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        first, last = span(context)
+        for source in (*sources, *views):
+            build.require(context, source, first, last)
+        known: dict[int, dict[str, Profile]] = {}
+        frames = [_measure(build, flywheel, day, known) for day in days(first, last)]
+        frame = pl.concat(frames)
+        build.tables.replace(key, frame, DRIFT_SCHEMA, first, last)
+        history = build.tables.read(key, DRIFT_SCHEMA, first - LOOKED_BACK, last).collect()
+        found = [_checks(flywheel, history, day) for day in days(first, last)]
+        drifts = not all(check.passed for check in found[-1])
+        shown = {}
+        if drifts or any(trains_on(flywheel.model, day) for day in days(first, last)):
+            shown["over_time"] = dg.MetadataValue.md(plot(history))
+        yield report(context, build, key, counts(frame), worst(found), **shown)
+
+    return body
+
+
+def plot(history: pl.DataFrame) -> str:
+    """Draw the five columns that are furthest off, over time, as markdown with a picture."""
+    psi = history.filter(measure="psi")
+    if psi.is_empty():
+        return "No model has decided yet."
+    top = psi.group_by("column").agg(pl.col("value").max()).sort("value", "column")["column"][-5:]
+    chosen = psi.filter(pl.col("column").is_in(top.implode())).sort(PARTITION, "column")
+    return lines(chosen, x=PARTITION, y="value", colour="column", title="PSI against training rows")
+
+
+def _measure(
+    build: Build, flywheel: Flywheel, day: date, known: dict[int, dict[str, Profile]]
+) -> pl.DataFrame:
+    name = flywheel.name
+    decided = build.tables.read(f"{name}/decisions", decision_schema(flywheel), day, day).collect()
+    matured = build.tables.read(f"{name}/training_set", training_schema(flywheel), day, day)
+    version = decided["model_version"].max() if decided.height else None
+    references: dict[str, Profile] = {}
+    if isinstance(version, int):
+        if version not in known:
+            known[version] = _references(build, flywheel, version)
+        references = known[version]
+    spine = decided.select(
+        *(column for column in spine_schema(flywheel) if column != AS_OF),
+        pl.col(DECIDED_AT).alias(AS_OF),
+    )
+    saw = seen(spine, read_snapshots(build, flywheel, day, day), flywheel)
+    saw = saw.with_columns(decided[stage.SCORE])
+    version = version if isinstance(version, int) else None
+    return stage.drift(saw, matured.collect(), references, flywheel, version, day)
+
+
+def _references(build: Build, flywheel: Flywheel, version: int) -> dict[str, Profile]:
+    versions = build.registry.versions(registered_name(flywheel))
+    if version not in versions:
+        return {}
+    day = versions[version].trained
+    rows = build.tables.read(f"{flywheel.name}/profile", PROFILE_SCHEMA, day, day)
+    return profiles(rows.filter(version=version).collect())
+
+
+def _checks(flywheel: Flywheel, history: pl.DataFrame, day: date) -> list[Check]:
+    until = history.filter(pl.col(PARTITION) <= day)
+    column = pl.col("column")
+    shift = ("psi", "ks")
+    views = ", ".join(f"features/{view.name}" for view in flywheel.views)
+    model = f"{flywheel.name}/model trains again: {flywheel.model.retrain}"
+    back = f"flywheel rollback {flywheel.name} --why ... returns to the champion before"
+    return [
+        _check(
+            "feature_drift",
+            until.filter(~column.is_in([stage.SCORE, LABEL])),
+            day,
+            shift,
+            f"look at what feeds {views}; if the world has changed, {model}",
+        ),
+        _check(
+            "score_drift",
+            until.filter(column == stage.SCORE),
+            day,
+            shift,
+            f"look at feature_drift; if no feature explains it, {back}",
+        ),
+        _check(
+            "label_drift",
+            until.filter(column == LABEL),
+            day,
+            shift,
+            f"look at organize/fct_{flywheel.outcome.fact.name}; if the world has changed, {model}",
+        ),
+        _check(
+            "calibration",
+            until.filter(column == stage.SCORE),
+            day,
+            ("calibration_error",),
+            f"thresholds on the score no longer mean what they say: {model}, or {back}",
+        ),
+    ]
+
+
+def _check(
+    name: str, history: pl.DataFrame, day: date, measures: tuple[str, ...], remedy: str
+) -> Check:
+    found = stage.drifted(history, day, measures)
+    if not found:
+        return Check(name=name, passed=True, message="nothing beyond the declared levels")
+    said = "; ".join(
+        f"{d.column}: {d.measure} {d.value:.3f} ({d.level}) since {d.since}" for d in found[:3]
+    )
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004  as many are named
+    serious = found[0].level == stage.ERROR
+    return Check(name=name, passed=False, message=f"{said}{more}; {remedy}", warns=not serious)

@@ -1,0 +1,84 @@
+"""Training a registered version again, from the rows that its run names, and comparing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.promotions import registered_name
+from flywheel_assets.declare.fingerprint import fingerprint
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.stages.model import rows_digest, scorer, train
+from flywheel_assets.stages.predicted import Predicted
+from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stores.registry import TrainingRows
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of training a version again.
+
+    Parameters
+    ----------
+    differences : tuple of str
+        What is not as it was; none where rows and predictions are the same.
+    """
+
+    source: TrainingRows
+    differences: tuple[str, ...]
+
+
+def reproduce(build: Build, flywheel: Flywheel, version: int) -> Reproduction:
+    """Read the rows of a version again, train on them, and compare both with what is registered.
+
+    Raises
+    ------
+    HomeError
+        For a version that is not registered, or whose saved file is not the registered one.
+    """
+    name = registered_name(flywheel)
+    source = build.registry.rows_of(name, version)
+    registered = build.models.load(name, version, flywheel.model.trusted_types)
+    differences = []
+    if source.declaration != fingerprint(flywheel.model):
+        differences.append("the model is declared differently by now")
+    try:
+        rows = _rows(build, flywheel, source)
+        digest = rows_digest(rows, flywheel)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        gone = f"version {source.delta_version} of {source.table} cannot be read: {error}"
+        return Reproduction(source, (*differences, gone))
+    if rows.height != source.n_rows:
+        differences.append(f"{rows.height:,} rows instead of {source.n_rows:,}")
+    if digest != source.sha256:
+        differences.append(f"rows with sha256 {digest[:12]} instead of {source.sha256[:12]}")
+    again = scorer(train(rows, flywheel), flywheel)(rows)
+    apart = _apart(scorer(registered, flywheel)(rows), again)
+    if apart:
+        differences.append(apart)
+    return Reproduction(source, tuple(differences))
+
+
+def _rows(build: Build, flywheel: Flywheel, source: TrainingRows) -> pl.DataFrame:
+    return build.tables.read(
+        source.table,
+        training_schema(flywheel),
+        source.first,
+        source.last,
+        version=source.delta_version,
+    ).collect()
+
+
+def _apart(registered: Predicted, again: Predicted) -> str | None:
+    """Say how predictions differ, if they do: not by a single bit."""
+    pairs = [(registered.expected, again.expected)]
+    if registered.replicates is not None and again.replicates is not None:
+        pairs.append((registered.replicates, again.replicates))
+    for one, other in pairs:
+        if one.shape != other.shape:
+            return f"predictions of shape {other.shape} instead of {one.shape}"
+        if not np.array_equal(one, other, equal_nan=True):
+            rows = int((one != other).any(axis=-1).sum())
+            return f"{rows:,} predictions differ, by {np.nanmax(np.abs(one - other)):.3g} at most"
+    return None

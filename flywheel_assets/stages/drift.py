@@ -1,0 +1,373 @@
+"""Drift: how far a day's decisions are from what the model that made them was trained on.
+
+A model's profile is its training rows, feature by feature, as a distribution function: every value
+where there are few, else a thousand quantiles. A day is held against it in time and memory that do
+not grow with what the model was trained on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.learn import Drift
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.metrics import expected_calibration_error
+from flywheel_assets.stages.policy import draw
+from flywheel_assets.stages.predicted import Floats, Predicted
+from flywheel_assets.stages.training_set import LABEL
+
+POINTS, BINS = 1_000, 10
+SCORE = "score"
+_FLOOR = 1e-4
+"""The least share of a bin, as is custom: one that is empty would make the index infinite."""
+_RARE = 3.09
+"""Of a normal distribution, what is exceeded one time in a thousand."""
+PROFILE_SCHEMA: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "version": pl.Int64(),
+    "column": pl.String(),
+    "value": pl.Float64(),
+    "category": pl.String(),
+    "below": pl.Float64(),
+    "at_most": pl.Float64(),
+    "n_rows": pl.Int64(),
+    "n_null": pl.Int64(),
+}
+DRIFT_SCHEMA: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "column": pl.String(),
+    "measure": pl.String(),
+    "value": pl.Float64(),
+    "by_chance": pl.Float64(),
+    "level": pl.String(),
+    "n_rows": pl.Int64(),
+    "version": pl.Int64(),
+}
+OK, WARN, ERROR = "ok", "warn", "error"
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """One column of a model's training rows.
+
+    Parameters
+    ----------
+    value : ndarray of float64 or of str, (n_points,)
+        Increasing; categories, where the column is text.
+    below, at_most : ndarray of float64, (n_points,)
+        The shares, of rows that are not null, below each value and up to it.
+    n_rows, n_null : int
+    """
+
+    value: np.ndarray
+    below: Floats
+    at_most: Floats
+    n_rows: int
+    n_null: int
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the column is text."""
+        return self.value.dtype.kind not in "fiu"
+
+
+def profile_of(values: pl.Series, points: int = POINTS) -> Profile:
+    """Sum up a column; NaN counts as null.
+
+    Examples
+    --------
+    >>> made = profile_of(pl.Series([1.0, 1.0, 3.0, None]))
+    >>> made.value, made.at_most.round(2), made.n_null
+    (array([1., 3.]), array([0.67, 1.  ]), 1)
+    """
+    known = _known(values)
+    missing = len(values) - len(known)
+    if known.dtype == pl.String:
+        found, counts = np.unique(known.to_numpy().astype(str), return_counts=True)
+        if len(found) > points:
+            kept = np.sort(np.argsort(-counts, kind="stable")[:points])
+            found, counts = found[kept], counts[kept]
+        after = np.cumsum(counts) / max(len(known), 1)
+        return Profile(found, after - counts / max(len(known), 1), after, len(values), missing)
+    ordered = np.sort(known.to_numpy().astype(np.float64))
+    found = np.unique(ordered)
+    if len(found) > points:
+        found = np.unique(np.quantile(ordered, np.linspace(0, 1, points), method="nearest"))
+    n = max(len(ordered), 1)
+    below, after = (np.searchsorted(ordered, found, side) / n for side in ("left", "right"))
+    return Profile(found, below, after, len(values), missing)
+
+
+def psi(reference: Profile, values: pl.Series, bins: int = BINS) -> tuple[float, float]:
+    """Compute the population stability index of a column against its profile.
+
+    Bins are the profile's quantiles, nulls have their own; of text, each of the commonest values
+    has one, and all others share one.
+
+    Returns
+    -------
+    index, by_chance : float
+        The sum over bins of ``(p - q) log(p / q)``, and what it exceeds one time in a thousand
+        where nothing has changed: of that many rows, the index times ``n m / (n + m)`` is about
+        chi-squared with ``bins - 1`` degrees of freedom.
+    """
+    from scipy.stats import chi2
+
+    p, q = _binned(reference, values, bins)
+    n, m = reference.n_rows, len(values)
+    if not n or not m:
+        return np.nan, np.nan
+    used = int(((p > 0) | (q > 0)).sum())
+    index = float(((_floored(p) - _floored(q)) * np.log(_floored(p) / _floored(q))).sum())
+    return index, float(chi2.isf(1e-3, max(used - 1, 1)) * (1 / n + 1 / m))
+
+
+def ks(reference: Profile, values: pl.Series) -> tuple[float, float]:
+    """Compute the Kolmogorov-Smirnov distance of a column to its profile, nulls aside.
+
+    Exact where the profile has every value, else to 1 over its number of points.
+
+    Returns
+    -------
+    distance, by_chance : float
+        0 to 1, and what it exceeds one time in a thousand where nothing has changed. NaN for text.
+    """
+    known = _known(values)
+    n, m = reference.n_rows - reference.n_null, len(known)
+    if reference.categorical or known.dtype == pl.String or not n or not m:
+        return np.nan, np.nan
+    ordered = np.sort(known.to_numpy().astype(np.float64))
+    after = np.searchsorted(ordered, reference.value, "right") / m
+    below = np.searchsorted(ordered, reference.value, "left") / m
+    distance = max(np.abs(after - reference.at_most).max(), np.abs(below - reference.below).max())
+    return float(distance), float(np.sqrt(-np.log(1e-3 / 2) / 2 * (1 / n + 1 / m)))
+
+
+def profile(
+    rows: pl.DataFrame, predicted: Predicted, flywheel: Flywheel, version: int, day: date
+) -> pl.DataFrame:
+    """Sum up the rows that a model was trained on: its features, its score, the outcome.
+
+    Returns
+    -------
+    DataFrame
+        The rows of ``<flywheel>/profile``, about a thousand for each column at most.
+    """
+    score = pl.Series(SCORE, draw(rows, predicted, flywheel).score, nan_to_null=True)
+    columns = [rows[name] for name in watched(flywheel)]
+    frames = []
+    for values in [*columns, score, rows[LABEL]]:
+        made = profile_of(values)
+        blank = pl.Series([None] * len(made.value), dtype=pl.String)
+        given = pl.Series(made.value)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "value": blank.cast(pl.Float64) if made.categorical else given,
+                    "category": given if made.categorical else blank,
+                    "below": made.below,
+                    "at_most": made.at_most,
+                }
+            ).with_columns(
+                pl.lit(day).alias(PARTITION),
+                pl.lit(version, dtype=pl.Int64).alias("version"),
+                pl.lit(values.name).alias("column"),
+                pl.lit(made.n_rows, dtype=pl.Int64).alias("n_rows"),
+                pl.lit(made.n_null, dtype=pl.Int64).alias("n_null"),
+            )
+        )
+    return pl.concat(
+        [f.select(pl.col(c).cast(t) for c, t in PROFILE_SCHEMA.items()) for f in frames]
+    )
+
+
+def profiles(rows: pl.DataFrame) -> dict[str, Profile]:
+    """Read what `profile` wrote of one version, by column."""
+    found = {}
+    for (name,), unsorted in rows.partition_by("column", as_dict=True).items():
+        text = unsorted["category"].null_count() < unsorted.height
+        part = unsorted.sort("category" if text else "value")
+        value = part["category" if text else "value"].to_numpy()
+        found[str(name)] = Profile(
+            value.astype(str) if text else value,
+            part["below"].to_numpy(),
+            part["at_most"].to_numpy(),
+            part["n_rows"][0],
+            part["n_null"][0],
+        )
+    return found
+
+
+def watched(flywheel: Flywheel) -> list[str]:
+    """Name the features of the model that a decision sees, those of arms aside."""
+    return [n for n in flywheel.model.features if n not in flywheel.policy.arm_features]
+
+
+def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
+    decided: pl.DataFrame,
+    matured: pl.DataFrame,
+    references: Mapping[str, Profile],
+    flywheel: Flywheel,
+    version: int | None,
+    day: date,
+) -> pl.DataFrame:
+    """Measure one day against the training rows of the model that decided it.
+
+    Parameters
+    ----------
+    decided : DataFrame, (n_decisions, ...)
+        What the day's decisions saw, and their ``score``.
+    matured : DataFrame, (n_rows, ...)
+        The partition of ``<flywheel>/training_set``.
+    references : mapping of str to Profile
+        Of the model's version; empty for the bootstrap rule, for which nothing is measured but the
+        calibration of what models had decided before.
+
+    Returns
+    -------
+    DataFrame
+        A row for each column and measure; ``level`` is ok, warn or error, and ok while chance
+        explains the value.
+    """
+    bars, found = flywheel.model.drift, []
+    for name, reference in references.items():
+        values = matured[LABEL] if name == LABEL else decided[name]
+        if not len(values):
+            continue
+        for measure, (value, chance) in (
+            ("psi", psi(reference, values)),
+            ("ks", ks(reference, values)),
+        ):
+            if np.isfinite(value):
+                found.append((name, measure, value, chance, len(values)))
+    found += _calibration(matured, flywheel)
+    rows = [
+        (day, name, measure, value, chance, _level(bars, measure, value, chance), n, version)
+        for name, measure, value, chance, n in found
+    ]
+    return pl.DataFrame(rows, schema=DRIFT_SCHEMA, orient="row")
+
+
+def _calibration(
+    matured: pl.DataFrame, flywheel: Flywheel
+) -> list[tuple[str, str, float, float, int]]:
+    """Compare logged scores with outcomes, where the score is the outcome's probability."""
+    if flywheel.model.target != "outcome" or flywheel.policy.rank_by != "outcome":
+        return []
+    scored = matured.filter(pl.col("model_version").is_not_null(), pl.col(SCORE).is_between(0, 1))
+    if scored.is_empty():
+        return []
+    said, label = scored[SCORE].to_numpy(), scored[LABEL].to_numpy()
+    error, chance = expected_calibration_error(label, said), calibration_by_chance(said)
+    return [(SCORE, "calibration_error", error, chance, scored.height)]
+
+
+def calibration_by_chance(probability: Floats, bins: int = BINS) -> float:
+    """Say what the expected calibration error exceeds one time in a thousand by chance alone.
+
+    With n rows in a bin, its rate varies by ``sqrt(p (1 - p) / n)`` around p; the sum over bins of
+    such deviations, each by its absolute value, is taken as normal.
+    """
+    ordered = np.array_split(np.sort(probability), min(bins, len(probability)))
+    mean, size = (np.array([f(part) for part in ordered]) for f in (np.mean, len))
+    spread = np.sqrt(mean * (1 - mean) * size) / len(probability)
+    # The absolute value of a standard normal has mean .798 and standard deviation .603.
+    return float(0.798 * spread.sum() + _RARE * 0.603 * np.sqrt((spread**2).sum()))
+
+
+def _level(bars: Drift, measure: str, value: float, chance: float) -> str:
+    warn, error = {
+        "psi": (bars.psi_warn, bars.psi_error),
+        "ks": (bars.ks_warn, bars.ks_error),
+        "calibration_error": (bars.calibration_warn, bars.calibration_error),
+    }[measure]
+    if value <= chance or value < warn:
+        return OK
+    return ERROR if value >= error else WARN
+
+
+def _known(values: pl.Series) -> pl.Series:
+    if values.dtype in (pl.String, pl.Categorical) or isinstance(values.dtype, pl.Enum):
+        return values.cast(pl.String).drop_nulls()
+    if values.dtype.is_temporal():
+        values = values.to_physical()
+    return values.cast(pl.Float64).drop_nulls().drop_nans()
+
+
+def _binned(reference: Profile, values: pl.Series, bins: int) -> tuple[Floats, Floats]:
+    """Give the shares of the bins, of the profile and of values, nulls last."""
+    known = _known(values)
+    n, m = reference.n_rows, len(values)
+    share = (n - reference.n_null) / max(n, 1)
+    if reference.categorical:
+        p, q = _of_categories(reference, known, bins)
+    else:
+        edges = _edges(reference, bins)
+        position = np.searchsorted(reference.value, edges, "right") - 1
+        p = np.diff(np.concatenate([[0.0], reference.at_most[position], [1.0]]))
+        ordered = np.sort(known.to_numpy().astype(np.float64))
+        cumulated = np.searchsorted(ordered, edges, "right") / max(len(ordered), 1)
+        q = np.diff(np.concatenate([[0.0], cumulated, [1.0]]))
+    there = len(known) / max(m, 1)
+    return np.append(p * share, 1 - share), np.append(q * there, 1 - there)
+
+
+def _edges(reference: Profile, bins: int) -> Floats:
+    """Give values of the profile, as near its quantiles as they are; each ends a bin."""
+    if not len(reference.value):
+        return np.array([])
+    wanted = np.arange(1, bins) / bins
+    position = np.searchsorted(reference.at_most, wanted - 1e-12)
+    edges = np.unique(reference.value[np.minimum(position, len(reference.value) - 1)])
+    return np.asarray(edges[edges < reference.value[-1]], dtype=np.float64)
+
+
+def _of_categories(reference: Profile, known: pl.Series, bins: int) -> tuple[Floats, Floats]:
+    share = reference.at_most - reference.below
+    top = np.argsort(-share, kind="stable")[: bins - 1]
+    counts = dict(known.value_counts().iter_rows())
+    n = max(len(known), 1)
+    q = np.array([counts.get(str(reference.value[i]), 0) / n for i in top])
+    return np.append(share[top], 1 - share[top].sum()), np.append(q, 1 - q.sum())
+
+
+def _floored(share: Floats) -> Floats:
+    return np.asarray(np.maximum(share, _FLOOR), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """A column that has drifted, and since when without a break."""
+
+    column: str
+    measure: str
+    value: float
+    level: str
+    since: date
+
+
+def drifted(history: pl.DataFrame, day: date, measures: Sequence[str]) -> list[Drifted]:
+    """Find what has drifted on a day, the worst first.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Rows of ``<flywheel>/drift`` up to the day.
+    """
+    ours = history.filter(pl.col("measure").is_in(measures), pl.col("value").is_not_null())
+    return sorted(_ongoing(ours, day), key=lambda d: (d.level != ERROR, -d.value, d.column))
+
+
+def _ongoing(history: pl.DataFrame, day: date) -> Iterator[Drifted]:
+    partition = pl.col(PARTITION)
+    now = history.filter(partition == day, pl.col("level") != OK)
+    for row in now.iter_rows(named=True):
+        same = history.filter(column=row["column"], measure=row["measure"])
+        well = same.filter(level=OK).select(partition.max()).item()
+        bad = same if well is None else same.filter(partition > well)
+        since = bad.select(partition.min()).item()
+        yield Drifted(row["column"], row["measure"], row["value"], row["level"], since)

@@ -1,0 +1,178 @@
+"""What MLflow's registry says of the versions of a model: their aliases, what they came from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Self
+
+from flywheel_assets.errors import HomeError
+from flywheel_assets.stores.models import PARTITION_TAG, Models
+
+JUDGED, SOURCE = "flywheel.judged_version", "flywheel.training_rows"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Parameters
+    ----------
+    trained : date
+        The partition that trained it.
+    judged : int
+        The version that the gate looked at in its stead: itself, unless it was trained again.
+    """
+
+    trained: date
+    judged: int
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Where the rows that a version was trained on are, for good.
+
+    Parameters
+    ----------
+    table : str
+    delta_version : int
+        Of the table, when they were read.
+    first, last : date
+        Their partitions, both ends included.
+    n_rows : int
+    sha256 : str
+        Of what the training read of them.
+    declaration : str
+        The fingerprint of the model's declaration.
+    """
+
+    table: str
+    delta_version: int
+    first: date
+    last: date
+    n_rows: int
+    sha256: str
+    declaration: str
+
+    def text(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `text` wrote."""
+        found = json.loads(text)
+        days = {name: date.fromisoformat(found[name]) for name in ("first", "last")}
+        return cls(**found | days)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry of one home."""
+
+    models: Models
+
+    def versions(self, name: str) -> dict[int, Version]:
+        """Find the registered versions of a model, oldest first."""
+        found = {
+            int(v.version): Version(
+                date.fromisoformat(v.tags[PARTITION_TAG]), int(v.tags.get(JUDGED, v.version))
+            )
+            for v in self.models.client().search_model_versions(f"name = '{name}'")
+            if PARTITION_TAG in v.tags
+        }
+        return dict(sorted(found.items()))
+
+    def describe(self, name: str, version: int, rows: TrainingRows, judged: int | None) -> None:
+        """Record on a version, and on its MLflow run, what it was trained on."""
+        client = self.models.client()
+        made = client.get_model_version(name, str(version))
+        if SOURCE in made.tags:  # the same training again, of a table that may have gone on
+            return
+        run = str(made.run_id)
+        if judged is not None:
+            client.set_model_version_tag(name, str(version), JUDGED, str(judged))
+        client.set_tag(run, SOURCE, rows.text())
+        self._log_input(run, rows)
+        # Last: it says that the others are there.
+        client.set_model_version_tag(name, str(version), SOURCE, rows.text())
+
+    def log_metrics(self, name: str, version: int, metrics: Mapping[str, float | None]) -> None:
+        """Log on a version's run what was found out about it later."""
+        client = self.models.client()
+        run = str(client.get_model_version(name, str(version)).run_id)
+        for key, value in metrics.items():
+            if value is not None:
+                client.log_metric(run, key, value)
+
+    def rows_of(self, name: str, version: int) -> TrainingRows:
+        """Say what a version was trained on, by its MLflow run.
+
+        Raises
+        ------
+        HomeError
+            For a version that is not there, or whose run does not say.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self.models.client()
+        try:
+            run = str(client.get_model_version(name, str(version)).run_id)
+            text = client.get_run(run).data.tags.get(SOURCE)
+        except MlflowException as error:
+            raise HomeError(
+                expected=f"a registered version of {name} with its run",
+                found=f"version {version}: {error.message}",
+                remedy=f"registered are {', '.join(map(str, self.versions(name))) or 'none'}",
+            ) from error
+        if text is None:
+            raise HomeError(
+                expected=f"{name} version {version} with its training rows on its run",
+                found=f"no {SOURCE}",
+                remedy="name a version that this release trained",
+            )
+        return TrainingRows.parse(text)
+
+    def needed(self) -> dict[str, set[int]]:
+        """Find which versions of which tables registered models were trained on.
+
+        All models of the registry count, whoever declared them.
+        """
+        found: dict[str, set[int]] = {}
+        token = None
+        client = self.models.client()
+        while True:
+            page = client.search_model_versions("", page_token=token)
+            for v in page:
+                if SOURCE in v.tags:
+                    rows = TrainingRows.parse(v.tags[SOURCE])
+                    found.setdefault(rows.table, set()).add(rows.delta_version)
+            token = page.token
+            if not token:
+                return found
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """Give the version that an alias names, if any."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return int(self.models.client().get_model_version_by_alias(name, alias).version)
+        except MlflowException:
+            return None
+
+    def point(self, name: str, alias: str, version: int | None) -> None:
+        """Let an alias name a version, or none."""
+        client = self.models.client()
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, str(version))
+
+    def _log_input(self, run: str, rows: TrainingRows) -> None:
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource
+        from mlflow.entities import Dataset, DatasetInput
+
+        path = str(self.models.root.parent / "lakehouse" / rows.table)
+        source = DeltaDatasetSource(path=path, delta_table_version=rows.delta_version)
+        made = Dataset(rows.table, rows.sha256[:8], "delta_table", source.to_json())
+        self.models.client().log_inputs(run, [DatasetInput(made, [])])

@@ -1,0 +1,138 @@
+"""How far a day is from what a model was trained on: against scipy, by hand, and by chance."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+
+from flywheel_assets import Drift
+from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.stages.drift import (
+    DRIFT_SCHEMA,
+    calibration_by_chance,
+    drift,
+    drifted,
+    ks,
+    profile_of,
+    psi,
+)
+from flywheel_assets.stages.metrics import expected_calibration_error
+from flywheel_assets.stages.training_set import LABEL
+
+DAY = date(2026, 1, 31)
+Numbers = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=60)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # scipy's p-value, which is not looked at
+@given(trained=Numbers, now=Numbers)
+@settings(max_examples=200, deadline=None)
+def test_ks_is_scipys(trained: list[float], now: list[float]) -> None:
+    """With every value in the profile the distance is exactly the two-sample statistic."""
+    found, _ = ks(profile_of(pl.Series(trained)), pl.Series(now))
+    assert found == pytest.approx(ks_2samp(trained, now, method="asymp").statistic, abs=1e-12)
+
+
+def test_ks_of_many_values_is_scipys_to_a_thousandth() -> None:
+    """A profile of a thousand quantiles loses no more than one over their number."""
+    chance = np.random.default_rng(0)
+    trained, now = chance.normal(size=50_000), chance.normal(0.1, 1.2, size=3_000)
+    found, _ = ks(profile_of(pl.Series(trained)), pl.Series(now))
+    assert found == pytest.approx(ks_2samp(trained, now, method="asymp").statistic, abs=1.1e-3)
+
+
+@given(trained=Numbers, now=Numbers, nulls=st.tuples(st.integers(0, 9), st.integers(0, 9)))
+@settings(max_examples=200, deadline=None)
+def test_psi_is_the_sum_by_hand(
+    trained: list[float], now: list[float], nulls: tuple[int, int]
+) -> None:
+    """Quantile bins of the training rows, closed on the right, and a bin for nulls."""
+    one = pl.Series([*trained, *[None] * nulls[0]], dtype=pl.Float64)
+    other = pl.Series([*now, *[None] * nulls[1]], dtype=pl.Float64)
+    ordered = sorted(trained)
+    edges = {ordered[int(np.ceil(len(ordered) * i / 10 - 1e-9)) - 1] for i in range(1, 10)}
+    cuts = [-np.inf, *sorted(e for e in edges if e < ordered[-1]), np.inf]
+    expected = 0.0
+    for low, high in [*zip(cuts, cuts[1:], strict=False), (None, None)]:
+        shares = [
+            sum(v is None if low is None else v is not None and low < v <= high for v in column)
+            / len(column)
+            for column in (one.to_list(), other.to_list())
+        ]
+        p, q = (max(share, 1e-4) for share in shares)
+        expected += (p - q) * np.log(p / q)
+    assert psi(profile_of(one), other)[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_text_has_a_bin_for_each_common_value_and_one_for_the_rest() -> None:
+    """The index of text is by category; a category that was never trained on counts as rest."""
+    trained = profile_of(pl.Series(["uk"] * 50 + ["fr"] * 50))
+    same, _ = psi(trained, pl.Series(["uk", "fr"] * 100))
+    other, _ = psi(trained, pl.Series(["uk", "de"] * 100))
+    assert same == pytest.approx(0, abs=1e-9)
+    assert other == pytest.approx(2 * (0.5 - 1e-4) * np.log(0.5 / 1e-4))
+    assert np.isnan(ks(trained, pl.Series(["uk"]))[0])
+
+
+def test_what_chance_explains() -> None:
+    """Of 2,000 days without drift, about one in a thousand exceeds what chance is said to give."""
+    chance = np.random.default_rng(1)
+    reference = profile_of(pl.Series(chance.normal(size=20_000)))
+    over = np.zeros(3)
+    for _ in range(2_000):
+        day = pl.Series(chance.normal(size=200))
+        said = chance.uniform(0.05, 0.6, size=400)
+        error = expected_calibration_error(chance.random(400) < said, said)
+        pairs = (psi(reference, day), ks(reference, day), (error, calibration_by_chance(said)))
+        over += [value > bound for value, bound in pairs]
+    # The chi-squared of ten bins, of which the floor makes no use here, is an approximation.
+    assert (over <= 12).all()
+
+
+def day_of(shift: float, rows: int = 2_000) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Make decisions whose one feature moved, and matured rows scored half as high as right."""
+    chance = np.random.default_rng(2)
+    decided = pl.DataFrame({"log_orders_30d": chance.normal(shift, size=rows)})
+    said = chance.uniform(0.2, 0.4, size=rows)
+    label = (chance.random(rows) < said + shift / 4).astype(np.int8)
+    matured = pl.DataFrame({LABEL: label, "score": said, "model_version": [3] * rows})
+    return decided, matured
+
+
+def test_levels_and_since_when() -> None:
+    """A shift is an error, its checks say since when; a return to normal ends it."""
+    flywheel = replace(repurchase, model=replace(repurchase.model, drift=Drift(psi_warn=0.05)))
+    reference = {
+        "log_orders_30d": profile_of(pl.Series(np.random.default_rng(3).normal(size=9_999)))
+    }
+    frames = []
+    for i, shift in enumerate([0.0, 1.0, 0.0, 1.0, 1.0]):
+        frames.append(drift(*day_of(shift), reference, flywheel, 3, DAY + timedelta(days=i)))
+    history = pl.concat(frames)
+    assert history.schema == pl.Schema(DRIFT_SCHEMA)
+    assert history.filter(partition_date=DAY)["level"].unique().to_list() == ["ok"]
+    last = DAY + timedelta(days=4)
+    found = drifted(history, last, ("psi", "ks"))
+    assert {(d.column, d.measure, d.level) for d in found} == {
+        ("log_orders_30d", "psi", "error"),
+        ("log_orders_30d", "ks", "error"),
+    }
+    assert {d.since for d in found} == {DAY + timedelta(days=3)}
+    calibration = drifted(history, last, ("calibration_error",))
+    assert [(d.level, d.since) for d in calibration] == [("error", DAY + timedelta(days=3))]
+    assert not drifted(history, DAY + timedelta(days=2), ("psi", "ks", "calibration_error"))
+
+
+def test_few_rows_do_not_cry_wolf() -> None:
+    """Thirty decisions of an unchanged world have an index beyond a bar, and no level."""
+    reference = {
+        "log_orders_30d": profile_of(pl.Series(np.random.default_rng(4).normal(size=9_999)))
+    }
+    decided, matured = day_of(0.0, rows=30)
+    found = drift(decided, matured, reference, repurchase, 3, DAY)
+    assert found.filter(measure="psi")["value"][0] > repurchase.model.drift.psi_warn
+    assert found["level"].unique().to_list() == ["ok"]
