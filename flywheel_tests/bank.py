@@ -1,6 +1,6 @@
 """The bank's 41,188 calls as sixty days of leads, and of calls on the day after."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -35,11 +35,12 @@ def write_days(folder: Path, n_batches: int = BATCHES) -> dict[str, Path]:
         path.mkdir()
     for number, day in enumerate(DAYS[:n_batches]):
         today = rows.filter(batch=number).drop("batch")
-        listed = datetime(day.year, day.month, day.day, 12)
-        today.drop("duration", "y").with_columns(
-            pl.lit(str(listed)).alias("listed_at")
-        ).write_csv(folders["listed_lead"] / f"{day}.csv", separator=";")
+        listed = f"{day} 12:00:00"
+        called = f"{day + DAY} 12:00:00"
+        today.drop("duration", "y").with_columns(pl.lit(listed).alias("listed_at")).write_csv(
+            folders["listed_lead"] / f"{day}.csv", separator=";"
+        )
         today.select("lead_id", "duration", "y").with_columns(
-            pl.lit(str(listed + DAY)).alias("called_at")
+            pl.lit(called).alias("called_at")
         ).write_csv(folders["call"] / f"{day + DAY}.csv", separator=";")
     return folders

@@ -1,4 +1,4 @@
-"""The real orders, and how well products are recommended: recall@10 of products not bought before."""
+"""The real orders, and recall@10 of products not bought before."""
 
 import tarfile
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Real data through the stages' own functions, without Dagster: facts, what is seen, training rows."""
+"""Real data through the stages' own functions, without Dagster."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -61,7 +61,9 @@ def champion(facts: dict[Fact, pl.DataFrame], views: Snapshots) -> Scorer:
 def test_verdicts_are_a_week_late(facts: dict[Fact, pl.DataFrame], path: Path) -> None:
     """A verdict happens, and is known, seven days after its transaction, and says the same."""
     verdicts = facts[fraud_verdicts].join(
-        pl.read_parquet(path).select(transaction_id="TRANSACTION_ID", at="TX_DATETIME", said="TX_FRAUD"),
+        pl.read_parquet(path).select(
+            transaction_id="TRANSACTION_ID", at="TX_DATETIME", said="TX_FRAUD"
+        ),
         on="transaction_id",
     )
     at = pl.col("at").dt.replace_time_zone("UTC") + 7 * DAY
@@ -87,7 +89,6 @@ def test_as_good_as_the_best_that_the_handbook_publishes(
         "average_precision": average_precision_score(label, score),
         "card_precision": card_precision(scored),
     }
-    print(figures)
     assert figures["auc"] >= 0.871
     assert figures["average_precision"] >= 0.658
     assert figures["card_precision"] >= 0.291
@@ -113,5 +114,5 @@ def test_a_hundred_cards_are_checked_each_day(
     found = pl.concat(checked)
     best, drawn = found.filter(~pl.col("explored")), found.filter("explored")
     assert drawn.height == 7 * 5
-    assert best["is_fraud"].mean() > 0.25
-    assert drawn["is_fraud"].mean() < 0.1
+    assert best["is_fraud"].sum() > 0.25 * best.height
+    assert drawn["is_fraud"].sum() < 0.1 * drawn.height

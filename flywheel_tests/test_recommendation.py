@@ -1,8 +1,7 @@
-"""Recommendation, on real orders; all four dates are in ``flywheel_benchmarks/recommendation.py``."""
+"""Recommendation, on real orders; all dates are in ``flywheel_benchmarks.recommendation``."""
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -63,6 +62,5 @@ def test_recall_against_the_most_popular(
     wanted = bought_next(lines, TESTED)
     ours = recall(shown.filter(action="show"), wanted)
     popular = recall(most_popular(lines, TESTED, wanted), wanted)
-    print({"recall": ours.mean(), "popular": popular.mean(), "customers": ours.len()})
     assert ours.len() == popular.len() > 600
     assert ours.mean() >= 1.25 * popular.mean()  # type: ignore[operator]

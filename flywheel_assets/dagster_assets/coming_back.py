@@ -27,7 +27,9 @@ def not_back(build: Build, flywheel: Flywheel, first: date, last: date) -> list[
     """
     published = build.tables.read(f"{flywheel.name}/decisions", _COUNTED, first, last)
     known = build.tables.read("organize/fct_decision", _COUNTED, first + DAY, last + DAY)
-    come = known.filter(flywheel=flywheel.name).with_columns(pl.col(PARTITION) - pl.duration(days=1))
+    come = known.filter(flywheel=flywheel.name).with_columns(
+        pl.col(PARTITION) - pl.duration(days=1)
+    )
     counts = [frame.group_by(PARTITION).len() for frame in (published, come)]
     both = counts[0].join(counts[1], on=PARTITION, how="left", suffix="_back").sort(PARTITION)
     missing = both.filter(pl.col("len") > pl.col("len_back").fill_null(0)).collect()

@@ -68,7 +68,9 @@ card_payment = Observation(
     entity=transaction,
     owners=["team:payments"],
     description="One payment by card, known at once.",
-    source=TableFile(path="landing/transactions.parquet", event_time="TX_DATETIME", columns=COLUMNS),
+    source=TableFile(
+        path="landing/transactions.parquet", event_time="TX_DATETIME", columns=COLUMNS
+    ),
     fields=PAYMENT,
     id_fields=("transaction_id",),
 )

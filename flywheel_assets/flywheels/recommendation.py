@@ -197,7 +197,7 @@ purchase_probability = Model(
     features=tuple(e.name for e in RANKED_BY),
     metric="roc_auc",
     retrain="monday",
-    training_window=14 * DAY,
+    training_window=44 * DAY,
     trusted_types=(
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
