@@ -94,7 +94,7 @@ def test_learning_on_beats_standing_still(rows: pl.DataFrame) -> None:
     flywheel, still = pl.concat(learning), pl.concat(frozen)
     auc = roc_auc_score(flywheel[LABEL], flywheel["score"])
     half = pl.col("score").rank("ordinal", descending=True).over("day") * 2 <= pl.len().over("day")
-    found, all_there_are = flywheel.filter(half)[LABEL].sum(), flywheel[LABEL].sum()
+    found, there_are = flywheel.filter(half)[LABEL].sum(), flywheel[LABEL].sum()
     assert auc > 0.708
     assert auc > roc_auc_score(still[LABEL], still["score"]) + 0.03
-    assert found > 0.55 * all_there_are
+    assert found > 0.55 * there_are
