@@ -8,6 +8,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
+from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import inputs, reach, read_snapshots
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.fingerprint import fingerprint
@@ -64,6 +65,7 @@ def _needs(flywheel: Flywheel, first: date, last: date) -> Iterator[tuple[str, d
 
 def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.DataFrame:
     decided, newest = decided_on(flywheel, first), decided_on(flywheel, last)
+    require_back(build, flywheel, decided, newest)
     decisions = build.tables.read(
         "organize/fct_decision", DECISION_SCHEMA, decided + DAY, newest + DAY
     )

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
@@ -90,7 +91,8 @@ class Turner:
         self.home = home
         self.instance = dg.DagsterInstance.get()
         self.clock = Clock()
-        definitions = compile_flywheels(build_for(home), flywheels)
+        self._build, self._flywheels = build_for(home), flywheels
+        definitions = compile_flywheels(self._build, flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         for run in orphans(self.instance):
             settle(self.instance, run)
@@ -114,12 +116,16 @@ class Turner:
         return self.clock
 
     def done(self, run: Run) -> bool:
-        """Say whether every asset of a run has every day of it."""
+        """Say whether every asset of a run has every day of it, and the loop all decisions."""
         wanted = {day.isoformat() for day in days(run.first, run.last)}
-        return all(
+        there = all(
             wanted <= self.instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
             for key in run.assets
         )
+        if not there or set(LOOP).isdisjoint(run.assets):
+            return there
+        span = (run.first - DAY, run.last - DAY)
+        return not any(not_back(self._build, flywheel, *span) for flywheel in self._flywheels)
 
     def _execute(self, run: Run) -> None:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}

@@ -289,7 +289,8 @@ def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
 
 
 def _known(source: Source) -> list[pl.Expr]:
-    known, event = pl.col("=known_at"), pl.col("=event_time")
+    # Beside both columns no delay is declared.
+    known, event = pl.col("=known_at") + source.delay, pl.col("=event_time")
     if isinstance(source, DailyFiles):
         arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         if source.event_time is None:
@@ -348,7 +349,8 @@ def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
     if isinstance(source, DailyFiles):
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
         closed = closed.dt.replace_time_zone(source.time_zone, non_existent="null")
-        future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
+        if source.event_time is not None:
+            future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
         reasons.append(
             pl.when(late & ~future)
