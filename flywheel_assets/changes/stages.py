@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from flywheel_assets.changes.graph import ROWS, Column, Lineage, Made
 from flywheel_assets.declare.candidates import Pairs
 from flywheel_assets.declare.collect import Observation
 from flywheel_assets.declare.decide import Policy
@@ -23,7 +24,6 @@ from flywheel_assets.declare.rules import (
     OBSERVATION_ID,
     RETRACTS,
 )
-from flywheel_assets.changes.graph import ROWS, Column, Lineage, Made
 
 VISIBLE = (EVENT_TIME, KNOWN_AT, RETRACTS, CORRECTS)
 """What says whether a fact's row counts at a moment."""
@@ -245,8 +245,9 @@ def _model(flywheel: Flywheel) -> Iterator[Made]:
     learnt |= {"action"} if model.learner != "plain" else set()
     learnt |= {"weight"} if model.propensity_weight or model.metric == "qini" else set()
     learnt |= {"reward", "propensity"} if model.gate.minimum_policy_gain is not None else set()
-    for name in ("version", "value", "promoted"):
-        yield _made(table, name, _columns(rows, [*learnt, ROWS]))
+    yield _made(table, "version", _columns(rows, [*learnt, ROWS]))
+    yield _made(table, "value", _columns(table, ["version"]))
+    yield _made(table, "promoted", _columns(table, ["value"]))
     yield _made(f"{flywheel.name}/promotions", "version", _columns(table, ["version", "promoted"]))
 
 
