@@ -72,9 +72,13 @@ class Lineage:
         """All tables, in the order of the loop."""
         return list(dict.fromkeys(column.table for column in self._of))
 
+    def columns(self, table: str) -> list[Column]:
+        """Give a table's columns, and which rows it has where that is known to depend."""
+        return [column for column in self._of if column.table == table]
+
     def of(self, column: Column) -> frozenset[Column]:
         """Give what a column is made of directly."""
-        return self._of[column]
+        return self._of.get(column, frozenset())
 
     def find(self, text: str) -> list[Column]:
         """Read ``table.column``, or a table: then all of its columns.
@@ -86,7 +90,7 @@ class Lineage:
         """
         known = {str(column): [column] for column in self}
         for table in self.tables:
-            known[table] = [column for column in self._of if column.table == table]
+            known[table] = self.columns(table)
         if text not in known:
             raise ColumnsError(
                 expected="a table, or a column as table.column",

@@ -4,20 +4,22 @@ The same meaning has the same digest: names of Python variables, the order of de
 formatting, descriptions and owners do not count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from flywheel_assets.changes.graph import ROWS
+from flywheel_assets.changes.graph import ROWS, Column, Lineage
 from flywheel_assets.changes.owners import owners
+from flywheel_assets.changes.stages import LOGGED, lineage
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Pairs
 from flywheel_assets.declare.collect import Observation, Source
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.fingerprint import fingerprint
-from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
 from flywheel_assets.declare.learn import Model
 from flywheel_assets.declare.organize import Dimension, Fact
+from flywheel_assets.declare.rules import OBSERVATION_ID
 
 
 @dataclass(frozen=True)
@@ -28,41 +30,29 @@ class Meaning:
     ----------
     columns : mapping of str to str
         Column, or ``*`` for which rows there are -> digest of how it is made, inputs aside.
+    whole : mapping of str to str
+        Column -> digest of how it is made with all that it is made of, back to what was observed.
+        Logged decisions are observations.
     types : mapping of str to str
         Column -> its Polars data type, where the declaration gives it.
+    users : mapping of str to list of str
+        Column -> the other tables that are made of it, over any number of steps.
     words : mapping of str to str
         Column -> its description; that of the table under an empty name.
-    owners : tuple of str
+    owners : list of str
     """
 
     columns: Mapping[str, str]
+    whole: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, Sequence[str]] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
-    owners: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Give it as plain values."""
-        return {
-            "columns": dict(self.columns),
-            "types": dict(self.types),
-            "words": dict(self.words),
-            "owners": list(self.owners),
-        }
-
-    @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> "Meaning":
-        """Read what `as_json` gave."""
-        return cls(
-            columns=kept["columns"],
-            types=kept["types"],
-            words=kept["words"],
-            owners=tuple(kept["owners"]),
-        )
+    owners: Sequence[str] = ()
 
     @property
     def digest(self) -> str:
         """What the table means as a whole: the ``code_version`` of its asset."""
-        return fingerprint(sorted(self.columns.items()), sorted(self.types.items()))
+        return fingerprint(sorted(self.whole.items()), sorted(self.types.items()))
 
 
 def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
@@ -75,7 +65,53 @@ def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
     ['collect/order_line', 'organize/fct_order_line']
     """
     things = catalog(flywheels)
-    whose = owners(things.flywheels)
+    graph, whose = lineage(things.flywheels), owners(things.flywheels)
+    found = _own(things)
+    defined = {Column(t, n): d for t in found for n, d in found[t]["columns"].items()}
+    digests = _Digests(graph, defined)
+    return {
+        table: Meaning(
+            **found.get(table, {"columns": {}}),
+            whole={c.name: digests.of(c) for c in _columns(graph, table, found)},
+            users={c.name: _users(graph, c) for c in graph.columns(table)},
+            owners=list(whose[table]),
+        )
+        for table in graph.tables
+    }
+
+
+def _columns(graph: Lineage, table: str, found: Mapping[str, Any]) -> list[Column]:
+    own = found[table]["columns"] if table in found else ()
+    return list(dict.fromkeys([*graph.columns(table), *(Column(table, name) for name in own)]))
+
+
+class _Digests:
+    """Digests of columns with all that they are made of."""
+
+    def __init__(self, graph: Lineage, own: Mapping[Column, str]) -> None:
+        self._graph, self._own = graph, own
+        self._known: dict[Column, str] = {}
+
+    def of(self, column: Column) -> str:
+        if column not in self._known:
+            parents = self._parents(column)
+            inside = sorted((str(parent), self.of(parent)) for parent in parents)
+            self._known[column] = fingerprint(self._own.get(column, ""), inside)
+        return self._known[column]
+
+    def _parents(self, column: Column) -> Collection[Column]:
+        # What was logged stays, and so does an id that a record without the newest fields has.
+        if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
+            return ()
+        return self._graph.of(column)
+
+
+def _users(graph: Lineage, column: Column) -> list[str]:
+    tables = [c.table for c in graph.downstream([column]) if c.table != column.table]
+    return list(dict.fromkeys(tables))
+
+
+def _own(things: Catalog) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for observation in things.observations:
         found[f"collect/{observation.name}"] = _collect(observation)
@@ -87,13 +123,14 @@ def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
         found[f"features/{view.name}"] = _view(view)
     for flywheel in things.flywheels:
         found |= {f"{flywheel.name}/{stage}": made for stage, made in _learn(flywheel).items()}
-    return {table: Meaning(owners=whose[table], **made) for table, made in found.items()}
+    return found
 
 
 def _collect(observation: Observation) -> dict[str, Any]:
     source = observation.source
     columns = {
         f.name: fingerprint(
+            str(f.dtype),
             f.nullable,
             f.minimum,
             f.maximum,

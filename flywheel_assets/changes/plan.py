@@ -1,10 +1,9 @@
 """What changes when a declaration replaces the one that tables were made by."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from flywheel_assets.changes.graph import ROWS, Column, Lineage
 from flywheel_assets.changes.meaning import Meaning
 
 
@@ -47,99 +46,66 @@ class Change:
         return self.grade is not Grade.DESCRIPTION
 
 
-def plan(
-    before: Mapping[str, Meaning], after: Mapping[str, Meaning], graph: Lineage, old: Lineage
-) -> list[Change]:
+def plan(before: Mapping[str, Meaning], after: Mapping[str, Meaning]) -> list[Change]:
     """Hold what is declared against what tables were made by.
-
-    Parameters
-    ----------
-    before, after : mapping of str to Meaning
-    graph, old : Lineage
-        Of what is declared now, and of what was.
 
     Returns
     -------
     list of Change
-        Those tables that something happens to, in the order of the loop. Which tables are made of
-        what changed is said of published decisions and promotions, too, although they stay as
-        they are: history is not rewritten.
+        Those tables that something happens to, in the order of the loop. Published decisions and
+        promotions are among them, although history is not rewritten: from then on they are made by
+        the new declaration.
     """
-    sources: list[Column] = []
-    own: dict[str, Change] = {}
-    for table in dict.fromkeys([*after, *before]):
-        found = _compare(table, before.get(table), after.get(table))
-        if found is not None:
-            own[table] = found
-            names = found.changed
-            if ROWS in names:
-                names = tuple(c.name for c in graph.find(table)) if table in graph.tables else ()
-            sources += [Column(table, name) for name in names]
-    touched: dict[str, list[str]] = {}
-    for column in graph.downstream(sources):
-        touched.setdefault(column.table, []).append(column.name)
-    gone = [Column(c.table, name) for c in own.values() for name in c.removed]
-    used = {c.table for column in gone for c in _users(column, old)}
-    return [
-        _graded(table, own.get(table), touched.get(table, ()), used, before, after)
-        for table in dict.fromkeys([*graph.tables, *before])
-        if table in own or table in touched
-    ]
-
-
-def _users(column: Column, old: Lineage) -> Iterable[Column]:
-    return [c for c in old.downstream([column]) if c.table != column.table]
+    tables = dict.fromkeys([*after, *before])
+    found = [_compare(table, before.get(table), after.get(table)) for table in tables]
+    return [change for change in found if change is not None]
 
 
 def _compare(table: str, before: Meaning | None, after: Meaning | None) -> Change | None:
-    if before is None and after is not None:
-        return Change(table, Grade.ADDITIVE, added=tuple(after.columns), owners=after.owners)
-    if after is None and before is not None:
-        return Change(table, Grade.BREAKING, removed=tuple(before.columns), owners=before.owners)
-    if before is None or after is None:
-        return None
-    old, new = before.columns, after.columns
-    added = tuple(n for n in new if n not in old)
-    removed = tuple(n for n in old if n not in new)
-    changed = [n for n in new if n in old and new[n] != old[n]]
-    changed += [
-        n
-        for n, dtype in after.types.items()
-        if n in old and n not in changed and before.types.get(n, dtype) != dtype
-    ]
-    if added or removed or changed:
-        grade = Grade.RECOMPUTE if changed else Grade.ADDITIVE
-        return Change(table, grade, added, tuple(changed), removed, owners=after.owners)
+    if after is None:
+        gone = before.whole if before else {}
+        return Change(table, Grade.BREAKING, removed=tuple(gone), owners=_owners(before))
+    if before is None:
+        return Change(table, Grade.ADDITIVE, added=tuple(after.whole), owners=_owners(after))
+    old, new = before.whole, after.whole
+    added = tuple(name for name in new if name not in old)
+    removed = tuple(name for name in old if name not in new)
+    differs = [name for name in new if name in old and _differs(name, before, after)]
+    changed = tuple(name for name in differs if _differs_itself(name, before, after))
+    touched = tuple(name for name in differs if name not in changed)
+    if added or removed or differs:
+        grade = Grade.RECOMPUTE if differs else Grade.ADDITIVE
+        if any(before.users.get(name) for name in removed) or _narrowed(before, after):
+            grade = Grade.BREAKING
+        return Change(table, grade, added, changed, removed, touched, _owners(after))
     if (before.words, before.owners) != (after.words, after.owners):
-        return Change(table, Grade.DESCRIPTION, owners=after.owners)
+        return Change(table, Grade.DESCRIPTION, owners=_owners(after))
     return None
 
 
-def _graded(  # noqa: PLR0913, PLR0917  one table's part of everything
-    table: str,
-    own: Change | None,
-    touched: Iterable[str],
-    used: set[str],
-    before: Mapping[str, Meaning],
-    after: Mapping[str, Meaning],
-) -> Change:
-    known = after.get(table) or before.get(table)
-    change = own or Change(table, Grade.RECOMPUTE, owners=known.owners if known else ())
-    rest = tuple(n for n in touched if n not in {*change.added, *change.changed})
-    grade = max(change.grade, Grade.RECOMPUTE) if rest else change.grade
-    if (change.removed and used) or _narrowed(before.get(table), after.get(table)):
-        grade = Grade.BREAKING
-    return Change(table, grade, change.added, change.changed, change.removed, rest, change.owners)
+def _owners(meaning: Meaning | None) -> tuple[str, ...]:
+    return tuple(meaning.owners) if meaning else ()
+
+
+def _differs(name: str, before: Meaning, after: Meaning) -> bool:
+    return before.whole[name] != after.whole[name] or _retyped(name, before, after)
+
+
+def _differs_itself(name: str, before: Meaning, after: Meaning) -> bool:
+    own = before.columns.get(name, "") != after.columns.get(name, "")
+    return own or _retyped(name, before, after)
+
+
+def _retyped(name: str, before: Meaning, after: Meaning) -> bool:
+    return before.types.get(name) != after.types.get(name)
 
 
 WIDER = frozenset({("Int32", "Int64"), ("Int32", "Float64")})
 """Types that hold every value of another."""
 
 
-def _narrowed(before: Meaning | None, after: Meaning | None) -> bool:
+def _narrowed(before: Meaning, after: Meaning) -> bool:
     """Say whether a column is of a type that cannot hold what the old one held."""
-    if before is None or after is None:
-        return False
     return any(
         (old, after.types[name]) not in WIDER
         for name, old in before.types.items()
