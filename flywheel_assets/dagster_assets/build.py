@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import MissingPartitionError
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.tables import Tables
@@ -18,15 +20,21 @@ from flywheel_assets.stores.tables import Tables
 
 @dataclass(frozen=True)
 class Build:
-    """The home that assets are compiled for."""
+    """The home that assets are compiled for, and what each table is declared to mean."""
 
     home: Home
     settings: Settings
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
 
     @property
     def tables(self) -> Tables:
         """The lakehouse."""
         return Tables(self.home.lakehouse)
+
+    @property
+    def declared(self) -> Declared:
+        """By which declaration each partition was made."""
+        return Declared(self.home.declared)
 
     @property
     def models(self) -> Models:

@@ -1,9 +1,11 @@
 """From declarations to Dagster definitions: assets, checks, jobs, schedules."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
+from flywheel_assets.changes.meaning import meanings
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.collect import collect, collect_decisions, reported
 from flywheel_assets.dagster_assets.decisions import decisions_asset, shown
@@ -49,6 +51,7 @@ def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definit
         When two different things share a name.
     """
     things = catalog(flywheels)
+    build = replace(build, meanings=meanings(things.flywheels))
     jobs, ticks = schedules(build, things)
     return dg.Definitions(
         assets=assets(build, things),

@@ -125,6 +125,8 @@ def report(
         )
     if first == last:
         metadata["dagster/partition_row_count"] = counts.get(first, 0)
+    if key in build.meanings:
+        build.declared.record(key, first, last, build.meanings[key])
     severity = {True: dg.AssetCheckSeverity.WARN, False: dg.AssetCheckSeverity.ERROR}
     return dg.MaterializeResult(
         asset_key=asset,
