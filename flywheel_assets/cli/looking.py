@@ -1,0 +1,119 @@
+"""Look at a flywheel: what it was worth, where something went, every page there is."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flywheel_assets.cli.app import From, Name, To, app, console, find
+from flywheel_assets.errors import HomeError
+from flywheel_assets.stores.home import current_home
+
+
+@app.command()
+def performance(first: From, last: To, name: Name = "repurchase") -> None:
+    """Measure decisions whose outcome has matured: those decided from the first to the last day."""
+    from flywheel_assets.stages.performance import pooled
+    from flywheel_assets.stages.training_set import training_schema
+    from flywheel_assets.stores.tables import Tables
+
+    flywheel = find(name)
+    wait = flywheel.outcome.matures_after
+    table = Tables(current_home().lakehouse).read(
+        f"{name}/training_set",
+        training_schema(flywheel),
+        first.date() + wait,
+        last.date() + wait,
+    )
+    matured = table.collect()
+    if matured.is_empty():
+        raise HomeError(
+            expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
+            found="none",
+            remedy=f"run to {last.date() + wait} first: outcomes take {wait.days} days to mature",
+        )
+    shown = Table("ranking", "decisions", "ROC AUC", "precision at capacity")
+    for row in pooled(matured, flywheel).iter_rows(named=True):
+        auc = "-" if row["roc_auc"] is None else f"{row['roc_auc']:.4f}"
+        precision = f"{row['precision_at_capacity']:.4f}"
+        shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
+    console.print(shown)
+
+
+@app.command()
+def trace(
+    identifier: Annotated[str, typer.Argument(help="Of an observation or decision.")],
+) -> None:
+    """Follow one observation or decision through every table, by its id."""
+    from flywheel_assets.api.trace import trace as follow
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    table = Table("table", "what stands there", show_lines=True)
+    for step in follow(current_home(), FLYWHEELS, identifier):
+        table.add_row(step.table, step.what)
+    console.print(table)
+
+
+@app.command()
+def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
+    """Open Dagster's and MLflow's pages on the home, on this machine only."""
+    from flywheel_assets.stores.models import Models
+
+    home = current_home()
+    if home.settings() is None:
+        raise HomeError(
+            expected=f"a home at {home.root}", found="none", remedy="run `make run` first"
+        )
+    models = Models(home.mlflow)
+    models.client()
+    environment = os.environ | {
+        "DAGSTER_HOME": str(home.dagster),
+        "FLYWHEEL_HOME": str(home.root),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    workspace = (
+        ["-w", "workspace.yaml"]
+        if Path("workspace.yaml").exists()
+        else [
+            "-m",
+            "flywheel_assets.definitions",
+        ]
+    )
+    commands = (
+        [_tool("dagster"), "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)],
+        [
+            _tool("mlflow"),
+            "server",
+            "--backend-store-uri",
+            models.uri,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(mlflow_port),
+            "--workers",
+            "1",
+        ],
+    )
+    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+    console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
+    servers = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for server in servers:
+            server.wait()
+    except KeyboardInterrupt:
+        console.print("Ending both.")
+    finally:
+        for server in servers:
+            server.send_signal(signal.SIGINT)
+        for server in servers:
+            server.wait()
+
+
+def _tool(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
