@@ -10,7 +10,9 @@ import pytest
 from flywheel_assets import Aggregation, FeatureView, Flywheel
 from flywheel_assets.changes.plan import Grade
 from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
-from flywheel_assets.dagster_assets.turn import Turner, replay
+from flywheel_assets.dagster_assets.status import Urgency, status
+from flywheel_assets.dagster_assets.turn import Run, Turner, replay
+from flywheel_assets.errors import FlywheelError
 from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.flywheels.repurchase import orders as counted
 from flywheel_assets.stores.home import Home
@@ -101,3 +103,22 @@ def test_a_day_made_by_an_older_declaration_is_found(home: Home) -> None:
     list(apply([half], turner, lambda _: None))
     left = next(s for s in steps(home, [changed], {}) if s.change.table == VIEW)
     assert left.ranges == ((FIRST + DAYS / 2 + timedelta(days=1), FIRST + DAYS),)
+
+
+def test_what_needs_attention_comes_first(home: Home) -> None:
+    """A table with a hole, one never made, and those that are fine."""
+    root = home.lakehouse
+    found = status(home, [repurchase])
+    assert {one.table for one in found} >= {VIEW, ROWS, "collect/order_line"}
+    by_table = {one.table: one for one in found}
+    assert by_table[VIEW].newest == FIRST + DAYS
+    assert by_table[VIEW].holes == ()
+    assert by_table[VIEW].days_behind == (LAST - FIRST - DAYS).days
+    assert by_table[VIEW].urgency is Urgency.LATE
+    meddled = pl.read_delta(str(root / VIEW)).with_columns(pl.col("revenue_30d") + 1)
+    meddled.write_delta(str(root / VIEW), mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        Turner(home, [repurchase]).force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
+    worst = status(home, [repurchase])[0]
+    assert (worst.table, worst.urgency) == (ROWS, Urgency.FAILED)
+    assert "features_as_decided" in worst.failed[0]

@@ -80,6 +80,16 @@ class Lineage:
         """Give what a column is made of directly."""
         return self._of.get(column, frozenset())
 
+    def sources(self, column: Column) -> list[Column]:
+        """Give the columns of other tables that a column is made of, through its own table's."""
+        reached, waiting = set[Column](), [column]
+        while waiting:
+            for step in self.of(waiting.pop()) - reached:
+                reached.add(step)
+                if step.table == column.table:
+                    waiting.append(step)
+        return sorted(c for c in reached if c.table != column.table and c.name != ROWS)
+
     def find(self, text: str) -> list[Column]:
         """Read ``table.column``, or a table: then all of its columns.
 

@@ -16,6 +16,7 @@ from flywheel_assets.stores.home import current_home
 if TYPE_CHECKING:
     from flywheel_assets.changes.plan import Change
     from flywheel_assets.dagster_assets.planning import Step
+    from flywheel_assets.dagster_assets.status import TableStatus
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 SOMETHING, BREAKING = 2, 3
@@ -128,6 +129,37 @@ def show_owners(
     for table, names in whose.items():
         shown.add_row(table, ", ".join(names), ", ".join(on_call(names)) or "nobody: no address")
     console.print(shown)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say which tables need attention, the most pressing first; exit 1 while one does."""
+    from flywheel_assets.dagster_assets.status import Urgency
+    from flywheel_assets.dagster_assets.status import status as look
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    found = look(current_home(), FLYWHEELS)
+    if as_json:
+        told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
+        sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
+    else:
+        shown = Table("table", "newest", "needs attention", "owners", show_lines=True)
+        for one in found:
+            shown.add_row(one.table, str(one.newest or "-"), _wanting(one), ", ".join(one.owners))
+        console.print(shown)
+    if any(one.urgency is not Urgency.FINE for one in found):
+        raise typer.Exit(1)
+
+
+def _wanting(one: "TableStatus") -> str:
+    lines = [*one.failed, *one.warned]
+    if one.holes:
+        lines.append(f"{len(one.holes)} days never made, {one.holes[0]} first")
+    if one.days_behind:
+        lines.append(f"{one.days_behind} days behind")
+    if one.newest is None:
+        lines.append("never made")
+    return "\n".join(lines) or "nothing"
 
 
 def _of_home() -> list["Step"]:
