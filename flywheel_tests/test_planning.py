@@ -4,14 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from flywheel_assets import Aggregation, FeatureView, Flywheel
 from flywheel_assets.changes.plan import Grade
+from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
 from flywheel_assets.dagster_assets.status import Urgency, status
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
+from flywheel_assets.declare.flywheel import catalog
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.flywheels.repurchase import orders as counted
@@ -122,3 +125,26 @@ def test_what_needs_attention_comes_first(home: Home) -> None:
     worst = status(home, [repurchase])[0]
     assert (worst.table, worst.urgency) == (ROWS, Urgency.FAILED)
     assert "features_as_decided" in worst.failed[0]
+
+
+def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    """A check that stopped a run names the table's owners, and those of what is downstream."""
+    turner = Turner(home, [repurchase])
+    meddled = pl.read_delta(str(home.lakehouse / VIEW)).with_columns(pl.col("revenue_90d") + 1)
+    meddled.write_delta(str(home.lakehouse / VIEW), mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        turner.force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
+    run = turner.instance.get_runs(limit=1)[0]
+    failed = turner.instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE
+    ).records
+    event = failed[0].event_log_entry.dagster_event
+    assert event is not None
+    sensor = next(s for s in sensors(catalog([repurchase])) if s.name == "failed_runs")
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, turner.instance, run
+    ).for_run_failure()
+    with caplog.at_level("ERROR", logger="flywheel.notices"):
+        sensor(context)
+    assert f"{ROWS} (team:growth): check features_as_decided failed" in caplog.text
+    assert "repurchase/decisions" in caplog.text

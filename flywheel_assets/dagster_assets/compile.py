@@ -11,6 +11,7 @@ from flywheel_assets.dagster_assets.collect import collect, collect_decisions, r
 from flywheel_assets.dagster_assets.decisions import decisions_asset, shown
 from flywheel_assets.dagster_assets.features import features_asset
 from flywheel_assets.dagster_assets.model import model_asset
+from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.organize import (
     organize_decisions,
     organize_dimension,
@@ -57,6 +58,7 @@ def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definit
         assets=assets(build, things),
         jobs=jobs,
         schedules=ticks,
+        sensors=sensors(things),
         executor=dg.in_process_executor,
     )
 
