@@ -6,6 +6,7 @@ from dataclasses import replace
 import dagster as dg
 
 from flywheel_assets.changes.meaning import meanings
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.collect import collect, collect_decisions, reported
 from flywheel_assets.dagster_assets.decisions import decisions_asset, shown
@@ -52,7 +53,7 @@ def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definit
         When two different things share a name.
     """
     things = catalog(flywheels)
-    build = replace(build, meanings=meanings(things.flywheels))
+    build = replace(build, meanings=meanings(things.flywheels), graph=lineage(things.flywheels))
     jobs, ticks = schedules(build, things)
     return dg.Definitions(
         assets=assets(build, things),
