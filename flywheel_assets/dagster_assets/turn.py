@@ -22,7 +22,7 @@ from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.home import Home
 
 UPSTREAM_CHUNK = timedelta(days=92)
-_FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,22 @@ class Turner:
         self.clock.wall += time.perf_counter() - begun
         return self.clock
 
+    def force(self, run: Run) -> None:
+        """Execute a run whatever is there already.
+
+        Raises
+        ------
+        FlywheelError
+            When a step or a blocking check fails.
+        """
+        begun = time.perf_counter()
+        self._execute(run)
+        self.clock.wall += time.perf_counter() - begun
+
+    def has(self, key: str) -> bool:
+        """Say whether there is an asset of this key."""
+        return dg.AssetKey(key.split("/")) in self._job.asset_layer.executable_asset_keys
+
     def done(self, run: Run) -> bool:
         """Say whether every asset of a run has every day of it, and the loop all decisions."""
         wanted = {day.isoformat() for day in days(run.first, run.last)}
@@ -131,7 +147,7 @@ class Turner:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}
         tags = {PROCESS: str(os.getpid())}
         if run.first != run.last:
-            tags |= {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
+            tags |= {FIRST: run.first.isoformat(), LAST: run.last.isoformat()}
         result = self._job.get_subset(asset_selection=keys).execute_in_process(
             instance=self.instance,
             partition_key=run.first.isoformat() if run.first == run.last else None,
