@@ -9,7 +9,7 @@ import pytest
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stages.model import scorer, train
 from flywheel_assets.stores.models import Models
-from flywheel_tests.logged import BASE, EFFECT, flywheel, log
+from flywheel_tests.logged import BASE, flywheel, log
 
 
 def tree() -> Any:
@@ -28,16 +28,16 @@ def quick() -> Any:
 
 def text() -> Any:
     """Build a small table pipeline."""
-    from skrub import tabular_pipeline
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from skrub import tabular_pipeline
 
     return tabular_pipeline(HistGradientBoostingClassifier(max_iter=5))
 
 
 def shallow() -> Any:
     """Build one for effects."""
-    from skrub import tabular_pipeline
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from skrub import tabular_pipeline
 
     return tabular_pipeline(HistGradientBoostingRegressor(max_iter=5))
 
