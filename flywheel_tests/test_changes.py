@@ -121,7 +121,8 @@ def test_what_means_the_same_changes_nothing(name: str) -> None:
 FACT, VIEW = "organize/fct_order_line", "features/customer_orders"
 DECIDED = {"repurchase/decisions"}
 MODELLED = {"repurchase/model", "repurchase/promotions"} | DECIDED
-LEARNT = {"repurchase/training_set"} | MODELLED
+WATCHED = {"repurchase/alternatives", "repurchase/drift"}
+LEARNT = {"repurchase/training_set"} | MODELLED | WATCHED
 ALL = LEARNT | {"repurchase/performance"}
 CHANNEL = 'Field(name="channel", dtype=pl.String, nullable=True, description="How.")'
 CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
@@ -216,13 +217,13 @@ CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
         edit("capacity=200", "capacity=150"),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED,
+        DECIDED | {"repurchase/alternatives"},
     ),
     "the exploration": (
         edit("share=0.1", "share=0.2"),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED,
+        DECIDED | {"repurchase/alternatives"},
     ),
     "the candidates": (
         edit('pl.col("orders_180d") > 0', 'pl.col("orders_90d") > 0'),
@@ -234,7 +235,7 @@ CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
         edit('bootstrap=-pl.col("recency_days")', 'bootstrap=pl.col("orders_90d")'),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED,
+        DECIDED | {"repurchase/alternatives"},
     ),
     "a wider contract": (
         edit("dtype=pl.Float64, minimum=0,", "dtype=pl.Float64, minimum=-1,"),

@@ -103,7 +103,11 @@ class _Digests:
         # What was logged stays, and so does an id that a record without the newest fields has.
         if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
             return ()
-        return self._graph.of(column)
+        parents = self._graph.of(column)
+        if column.table.endswith(("/alternatives", "/drift")):
+            # They look at versions and decisions that are there, which stay as they are.
+            return [p for p in parents if not p.table.endswith(("/model", "/decisions"))]
+        return parents
 
 
 def _users(graph: Lineage, column: Column) -> list[str]:
@@ -234,6 +238,15 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
             },
             "words": {"": policy.description},
         },
+        "alternatives": {
+            "columns": {
+                "value": fingerprint(
+                    *(policy.bootstrap, policy.allocation, policy.exploration, policy.control)
+                )
+            },
+            "words": {},
+        },
+        "drift": {"columns": {"value": fingerprint(model.drift)}, "words": {}},
         "performance": {"columns": baselines, "words": {"": flywheel.description}},
     }
 

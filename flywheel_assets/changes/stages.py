@@ -259,3 +259,22 @@ def _performance(flywheel: Flywheel) -> Iterator[Made]:
     yield _made(table, "outcome_rate", _columns(rows, ["outcome"]))
     yield _made(table, "roc_auc", _columns(rows, used))
     yield _made(table, "reward", _columns(rows, ["reward", "action"]))
+    policy = flywheel.policy
+    looked_at = {*flywheel.model.features, *_roots(policy.bootstrap)} & {*flywheel.descriptions}
+    logged = {*looked_at, "reward", "propensity", "action"}
+    yield _made(
+        f"{flywheel.name}/alternatives",
+        "value",
+        _columns(rows, logged),
+        _columns(f"{flywheel.name}/model", ["version"]),
+    )
+    seen = _seen(flywheel)
+    features = [seen[n] for n in flywheel.model.features if n in seen]
+    yield _made(
+        f"{flywheel.name}/drift",
+        "value",
+        *features,
+        _columns(f"{flywheel.name}/decisions", ["score"]),
+        _columns(rows, ["outcome"]),
+        _columns(f"{flywheel.name}/model", ["version"]),
+    )

@@ -23,6 +23,10 @@ HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
 
+BESIDE = frozenset({"promotions", "alternatives"})
+"""What is written with another table, and has no runs of its own."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What is to be done about one table.
@@ -88,7 +92,7 @@ def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) ->
     return [
         Step(change, (), 0, None)
         for table in after
-        if not epochs[table] and not table.endswith("/promotions")
+        if not epochs[table] and table.split("/")[-1] not in BESIDE
         for change in plan({}, {table: after[table]})
     ]
 
