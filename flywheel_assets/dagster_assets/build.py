@@ -67,7 +67,6 @@ class Build:
         description: str,
         schema: Mapping[str, Any],
         columns: Mapping[str, str],
-        version: str,
         deps: Iterable[dg.AssetDep] = (),
         kinds: Iterable[str] = (),
     ) -> dg.AssetSpec:
@@ -79,7 +78,7 @@ class Build:
             owners=list(owners),
             description=description,
             kinds={"deltalake", "polars", *kinds},
-            code_version=version,
+            code_version=self._version(key),
             partitions_def=self.partitions,
             freshness_policy=dg.FreshnessPolicy.time_window(
                 fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)
@@ -91,6 +90,11 @@ class Build:
                 **_made_of(key, self.graph),
             },
         )
+
+    def _version(self, key: str) -> str:
+        """Give a table the version by which a plan compares it, too."""
+        meaning = self.meanings.get(key.removesuffix("_rejected"))
+        return meaning.digest if meaning else "1"
 
     def require(self, context: dg.AssetExecutionContext, key: str, first: date, last: date) -> None:
         """Refuse to go on where days that a stage reads have not been materialized.

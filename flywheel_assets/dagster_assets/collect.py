@@ -21,7 +21,6 @@ from flywheel_assets.dagster_assets.table_asset import (
     worst,
 )
 from flywheel_assets.declare.collect import DailyFiles, Observation
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import (
     DECISION_ID,
@@ -72,7 +71,6 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
     common: dict[str, Any] = {
         "stage": "collect",
         "owners": observation.owners,
-        "version": fingerprint(observation),
         "deps": [before(f"product/{observation.name}")],
     }
 
@@ -156,7 +154,6 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
             description="Decisions as they were published, known when the next day began.",
             schema=DECISION_SCHEMA,
             columns={},
-            version=fingerprint(*(f.name for f in flywheels)),
             deps=[before("product/decision")],
         ),
         DECISION_SCHEMA,

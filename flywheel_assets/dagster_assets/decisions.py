@@ -14,7 +14,6 @@ from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import version_scorer
 from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.errors import PublishedError
@@ -65,7 +64,6 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 description=flywheel.policy.description,
                 schema=schema,
                 columns={**flywheel.outcome.fact.descriptions, **flywheel.descriptions},
-                version=fingerprint(flywheel.policy, flywheel.model.features),
                 deps=[*map(before, sources), *_history(flywheel)],
             )
         ],

@@ -12,7 +12,6 @@ from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.plots import lines
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages import drift as stage
@@ -54,7 +53,6 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 "are from what the model was trained on.",
                 schema=DRIFT_SCHEMA,
                 columns=DRIFT_COLUMNS,
-                version=fingerprint(flywheel.model.drift, flywheel.model.features),
                 deps=[before(source) for source in (*sources, *views)],
             )
         ],

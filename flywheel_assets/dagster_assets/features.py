@@ -9,7 +9,6 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.features import FeatureView
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.stages import checks
@@ -36,7 +35,6 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
             description=view.description,
             schema=schema,
             columns={**view.fact.descriptions, **view.descriptions},
-            version=fingerprint(view),
             deps=[
                 before(fact, reach(view)),
                 *(before(f"organize/dim_{d.name}") for d in view.dimensions),

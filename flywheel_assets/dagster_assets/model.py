@@ -55,7 +55,6 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 description=f"{model.description} Retrained: {model.retrain}.",
                 schema=MODEL_SCHEMA,
                 columns=MODEL_COLUMNS,
-                version=fingerprint(model),
                 deps=[before(source, model.training_window)],
                 kinds=("mlflow", "scikitlearn"),
             )

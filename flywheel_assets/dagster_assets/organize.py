@@ -8,7 +8,6 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.table_asset import table_asset
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension, Fact
 from flywheel_assets.stages import checks
@@ -39,7 +38,6 @@ def organize_fact(build: Build, fact: Fact) -> dg.AssetsDefinition:
             description=fact.description,
             schema=schema,
             columns=fact.descriptions,
-            version=fingerprint(fact),
             deps=[before(source)],
         ),
         schema,
@@ -69,7 +67,6 @@ def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinitio
             description=dimension.description,
             schema=schema,
             columns=dimension.observation.descriptions,
-            version=fingerprint(dimension),
             deps=[before(source)],
         ),
         schema,
@@ -98,7 +95,6 @@ def organize_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asse
             description="Every decision of every flywheel, as the product got it.",
             schema=DECISION_SCHEMA,
             columns={},
-            version="1",
             deps=[before(source)],
         ),
         DECISION_SCHEMA,

@@ -10,7 +10,6 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.model import version_scorer
 from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages import checks
@@ -33,7 +32,6 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 description="What matured decisions were worth, beside simpler rankings.",
                 schema=PERFORMANCE_SCHEMA,
                 columns=PERFORMANCE_COLUMNS,
-                version=fingerprint(flywheel.policy),
                 deps=[before(source)],
             )
         ],

@@ -11,7 +11,6 @@ from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import inputs, reach, read_snapshots
 from flywheel_assets.dagster_assets.table_asset import table_asset
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import AS_OF, PARTITION
@@ -45,7 +44,6 @@ def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             description=f"Decisions whose outcome has matured. {outcome.description}",
             schema=schema,
             columns={**outcome.fact.descriptions, **flywheel.descriptions},
-            version=fingerprint(outcome, flywheel.views, flywheel.expressions),
             deps=_deps(flywheel),
         ),
         schema,
