@@ -1,5 +1,6 @@
 """A declaration that cannot mean anything is an error at import."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -257,3 +258,22 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_no_feature_may_be_called_what_a_training_row_says_beside_it() -> None:
     """The names that are kept are those of the decision's columns and of the label's."""
     assert (*DECISION_COLUMNS, LABEL, REWARD, WEIGHT) == DECISION_FIELDS
+
+
+def test_a_fingerprint_is_the_same_in_every_process() -> None:
+    """The order of a set, which differs from process to process, does not count."""
+    code = (
+        "from flywheel_assets.declare.fingerprint import fingerprint\n"
+        "def f(n): return n in {'alpha', 'beta', 'gamma', 'delta'}\n"
+        "print(fingerprint(f, {'a', 'b', 'c'}))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(told) == 1

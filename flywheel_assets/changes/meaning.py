@@ -104,7 +104,7 @@ class _Digests:
         if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
             return ()
         parents = self._graph.of(column)
-        if column.table.endswith(("/alternatives", "/drift")):
+        if column.name == "alternatives" or column.table.endswith("/drift"):
             # They look at versions and decisions that are there, which stay as they are.
             return [p for p in parents if not p.table.endswith(("/model", "/decisions"))]
         return parents
@@ -214,6 +214,7 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
     crossed = {e.name: fingerprint(e.expression) for e in flywheel.expressions}
     views = sorted(view.name for view in flywheel.views)
     baselines = {f"baseline {n}": fingerprint(e) for n, e in policy.baselines.items()}
+    decided = fingerprint(policy.bootstrap, policy.allocation, policy.exploration, policy.control)
     return {
         "training_set": {
             "columns": {
@@ -238,16 +239,11 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
             },
             "words": {"": policy.description},
         },
-        "alternatives": {
-            "columns": {
-                "value": fingerprint(
-                    *(policy.bootstrap, policy.allocation, policy.exploration, policy.control)
-                )
-            },
-            "words": {},
-        },
         "drift": {"columns": {"value": fingerprint(model.drift)}, "words": {}},
-        "performance": {"columns": baselines, "words": {"": flywheel.description}},
+        "performance": {
+            "columns": {**baselines, "alternatives": decided},
+            "words": {"": flywheel.description},
+        },
     }
 
 

@@ -35,7 +35,6 @@ def owners(flywheels: Iterable[Flywheel]) -> dict[str, tuple[str, ...]]:
             f"{wheel.name}/promotions": wheel.model.owners,
             f"{wheel.name}/decisions": wheel.policy.owners,
             f"{wheel.name}/performance": wheel.owners,
-            f"{wheel.name}/alternatives": wheel.owners,
             f"{wheel.name}/drift": wheel.model.owners,
         }
     return {table: tuple(names) for table, names in found.items()}

@@ -263,8 +263,8 @@ def _performance(flywheel: Flywheel) -> Iterator[Made]:
     looked_at = {*flywheel.model.features, *_roots(policy.bootstrap)} & {*flywheel.descriptions}
     logged = {*looked_at, "reward", "propensity", "action"}
     yield _made(
-        f"{flywheel.name}/alternatives",
-        "value",
+        table,
+        "alternatives",
         _columns(rows, logged),
         _columns(f"{flywheel.name}/model", ["version"]),
     )

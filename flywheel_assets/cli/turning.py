@@ -102,6 +102,8 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
 
 
 def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
+    import polars as pl
+
     from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.closed_loop import row_counts
     from flywheel_assets.dagster_assets.promotions import champion_as_of
@@ -117,11 +119,13 @@ def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
         console.print("Champion: none yet; the bootstrap rule decides.")
     else:
         trained = build.tables.read(f"{flywheel.name}/model", MODEL_SCHEMA).collect()
-        row = trained.filter(version=version).row(0, named=True)
-        console.print(
-            f"Champion: {flywheel.model.name} version {version}, "
-            f"{row['metric']} {row['value']:.4f} on {row['n_holdout']:,} newer decisions."
+        either = pl.any_horizontal(pl.col("version", "judged_version") == version)
+        found = trained.filter(either)
+        judged = "".join(
+            f", {row['metric']} {row['value']:.4f} on {row['n_holdout']:,} newer decisions"
+            for row in found.head(1).iter_rows(named=True)
         )
+        console.print(f"Champion: {flywheel.model.name} version {version}{judged}.")
     _time(turner.clock)
     console.print(f"Tables: {turner.home.lakehouse}", soft_wrap=True)
     console.print("Look at it: make ui")

@@ -66,11 +66,13 @@ PERFORMANCE_COLUMNS = {
     "outcome_rate": "The share of them that the outcome followed.",
     "roc_auc": "Of the ranking against the outcome.",
     "precision_at_capacity": "The outcome rate of as many of the best as the policy acts on.",
+    "qini": "Of the ranking against what acting changed in the reward, by explored decisions.",
+    "uplift_at_k": "What acting changed in the reward among the best 30%, per decision.",
     "acted": "How many were acted on.",
     "acted_outcome_rate": "The outcome rate of those.",
     "held_outcome_rate": "The outcome rate of the others.",
     "explored_outcome_rate": "The outcome rate of those that chance chose to act on.",
-    "reward": "What those acted on were worth.",
+    "reward": "What those acted on were worth; with arms, all.",
 }
 
 

@@ -23,7 +23,7 @@ HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
 
-BESIDE = frozenset({"promotions", "alternatives"})
+BESIDE = frozenset({"promotions"})
 """What is written with another table, and has no runs of its own."""
 
 

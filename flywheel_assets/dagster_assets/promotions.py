@@ -65,7 +65,9 @@ def rollback(
         As `promote`, and where there was no earlier champion.
     """
     if version is None:
-        version = earlier(ledger_of(build, flywheel).line(date.max), flywheel.name)
+        ledger = ledger_of(build, flywheel)
+        from_day = since or ledger.first_undecided() or date.max
+        version = earlier(ledger.line(from_day), flywheel.name)
     return _enter(build, flywheel, version, why, since, ROLLBACK)
 
 

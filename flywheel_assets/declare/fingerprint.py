@@ -43,11 +43,13 @@ def _meaning(thing: Any) -> Any:
         ]
     if isinstance(thing, Mapping):
         return sorted((_meaning(k), _meaning(v)) for k, v in thing.items())
+    if isinstance(thing, set | frozenset):  # whose order differs from process to process
+        thing = sorted(repr(_meaning(t)) for t in thing)
     if isinstance(thing, tuple | list):
         return [_meaning(t) for t in thing]
     return repr(thing)
 
 
 def _code(code: CodeType) -> Any:
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts[1:]]
+    constants = [_code(c) if isinstance(c, CodeType) else _meaning(c) for c in code.co_consts[1:]]
     return [code.co_code.hex(), constants, code.co_names]

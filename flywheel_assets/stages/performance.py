@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 
+from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages.decisions import DECIDED_AT
-from flywheel_assets.stages.metrics import roc_auc
+from flywheel_assets.stages.metrics import qini, roc_auc, uplift_at_k
 from flywheel_assets.stages.training_set import LABEL, REWARD
 
 SCORE = "score"
@@ -18,6 +20,8 @@ PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     "outcome_rate": pl.Float64(),
     "roc_auc": pl.Float64(),
     "precision_at_capacity": pl.Float64(),
+    "qini": pl.Float64(),
+    "uplift_at_k": pl.Float64(),
     "acted": pl.Int64(),
     "acted_outcome_rate": pl.Float64(),
     "held_outcome_rate": pl.Float64(),
@@ -56,6 +60,8 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
     DataFrame
         ``ranking``, ``n_decisions``, ``roc_auc`` over all rows at once, and
         ``precision_at_capacity``: the outcome rate of each day's best, averaged over all of them.
+        ``qini`` and ``uplift_at_k``, of the reward and for a k of .3: null with arms, and where
+        chance decided too little to tell.
     """
     capacity = flywheel.policy.capacity
     found = []
@@ -69,6 +75,7 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
                 "n_decisions": matured.height,
                 "roc_auc": _auc(ranked),
                 "precision_at_capacity": top[LABEL].mean(),
+                **_uplift(matured, values, flywheel),
             }
         )
     return pl.DataFrame(found)
@@ -76,14 +83,24 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
 
 def _rankings(rows: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[str, pl.Series]]:
     frame = rows.with_columns(pl.col(DECIDED_AT).alias(AS_OF))
-    yield SCORE, rows[SCORE]
+    yield SCORE, _lowest_unknown(rows[SCORE])
     for name, expression in flywheel.policy.baselines.items():
-        yield name, frame.select(expression.cast(pl.Float64).alias(name)).to_series()
+        ranked = frame.select(expression.cast(pl.Float64).alias(name)).to_series()
+        yield name, _lowest_unknown(ranked)
+
+
+def _lowest_unknown(values: pl.Series) -> pl.Series:
+    """Rank what cannot be ranked below everything else."""
+    known = values.fill_nan(None)
+    least = known.min()
+    return known.fill_null(least - 1.0 if isinstance(least, float) else 0.0)
 
 
 def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
-    acted = day.filter(pl.col("action") == flywheel.policy.action)
-    held = day.filter(pl.col("action") != flywheel.policy.action)
+    acts = pl.col("action") != flywheel.policy.actions[-1]
+    acted, held = day.filter(acts), day.filter(~acts)
+    # Each arm earns; to do nothing earns nothing that a policy could claim.
+    earning = day if isinstance(flywheel.policy.allocation, Arms) else acted
     figures = pooled(day, flywheel)
     for row in figures.iter_rows(named=True):
         yield (
@@ -93,13 +110,29 @@ def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
             day[LABEL].mean(),
             row["roc_auc"],
             row["precision_at_capacity"],
+            row["qini"],
+            row["uplift_at_k"],
             acted.height,
             acted[LABEL].mean(),
             held[LABEL].mean(),
             acted.filter("explored")[LABEL].mean(),
-            acted[REWARD].sum(),
+            earning[REWARD].sum(),
             day["model_version"][0] if row["ranking"] == SCORE else None,
         )
+
+
+def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[str, float | None]:
+    told: dict[str, float | None] = {"qini": None, "uplift_at_k": None}
+    if isinstance(flywheel.policy.allocation, Arms):
+        return told
+    ranked = rows.with_columns(values.alias("value")).filter(pl.col("propensity") < 1)
+    acted = (ranked["action"] == flywheel.policy.action).to_numpy()
+    if acted.all() or not acted.any():
+        return told
+    given = (ranked[REWARD].to_numpy(), acted, ranked["value"].to_numpy())
+    chance = ranked["propensity"].to_numpy()
+    found = {"qini": qini(*given, chance), "uplift_at_k": uplift_at_k(*given, chance)}
+    return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
 def _auc(ranked: pl.DataFrame) -> float | None:

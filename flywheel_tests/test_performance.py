@@ -1,0 +1,83 @@
+"""What decisions were worth: rankings that do not rank everybody, arms, and uplift beside AUC."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flywheel_assets import Arm, Arms, Flywheel
+from flywheel_assets.flywheels.repurchase import contact_policy, repurchase
+from flywheel_assets.stages.performance import performance
+
+DAY = date(2026, 2, 5)
+
+
+def matured(n: int, **columns: Any) -> pl.DataFrame:
+    """Make matured decisions of one day."""
+    chance = np.random.default_rng(0)
+    return pl.DataFrame(
+        {
+            "partition_date": [DAY] * n,
+            "decision_id": [f"d{i}" for i in range(n)],
+            "decided_at": [datetime(2026, 1, 6, tzinfo=UTC)] * n,
+            "outcome": chance.integers(0, 2, n).astype(np.int8),
+            "reward": np.ones(n),
+            "score": chance.random(n),
+            "action": ["contact", "hold"] * (n // 2),
+            "propensity": [0.5] * n,
+            "explored": [True] * n,
+            "model_version": [1] * n,
+            "recency_days": chance.random(n),
+            "orders_365d": chance.integers(1, 9, n),
+        }
+    ).with_columns(**columns)
+
+
+def ranked_by(expression: pl.Expr) -> Flywheel:
+    """Declare the bundled flywheel with one baseline."""
+    policy = replace(contact_policy, baselines={"other": expression})
+    return replace(repurchase, decisions=policy)
+
+
+def test_whoever_a_baseline_does_not_rank_comes_last() -> None:
+    """Null and NaN are below everybody: the figures are those of a very low number."""
+    rows = matured(400)
+    unknown = pl.when(pl.col("recency_days") > 0.5).then(pl.col("recency_days"))
+    nan = pl.when(pl.col("recency_days") > 0.5).then(pl.col("recency_days")).otherwise(np.nan)
+    low = pl.when(pl.col("recency_days") > 0.5).then(pl.col("recency_days")).otherwise(-1e9)
+    found = [performance(rows, ranked_by(e)).filter(ranking="other") for e in (unknown, nan, low)]
+    assert found[0].equals(found[2])
+    assert found[1].equals(found[2])
+    assert found[0]["roc_auc"].item() is not None
+
+
+def test_every_arm_earns() -> None:
+    """With arms the reward is that of all decisions; the last arm is who was held."""
+    arms = Arms(arms=tuple(Arm(name=name) for name in ("red", "blue", "none")))
+    flywheel = replace(
+        repurchase,
+        model=replace(repurchase.model, learner="t"),
+        decisions=replace(contact_policy, allocation=arms, exploration=None),
+    )
+    rows = matured(300, action=pl.Series(["red", "blue", "none"] * 100))
+    found = performance(rows, flywheel).filter(ranking="score")
+    assert found["reward"].item() == 300
+    assert found["acted"].item() == 200
+    assert found["qini"].item() is None
+
+
+def test_uplift_stands_beside_the_auc() -> None:
+    """A score that ranks by what acting changes has a Qini above that of its opposite."""
+    rows = matured(4_000)
+    changes = rows["score"] > 0.5
+    acted = rows["action"] == "contact"
+    rows = rows.with_columns(
+        (changes & acted).cast(pl.Float64).alias("reward"), (-rows["score"]).alias("recency_days")
+    )
+    found = performance(rows, ranked_by(pl.col("recency_days")))
+    score, opposite = (found.filter(ranking=name) for name in ("score", "other"))
+    assert score["qini"].item() > 0.05
+    assert opposite["qini"].item() < -0.05
+    assert score["uplift_at_k"].item() == 1.0
