@@ -285,9 +285,13 @@ def test_a_champion_that_no_longer_fits_is_not_in_the_way(
 ) -> None:
     """The challenger is judged as a first one is, and the verdict says why."""
     base = flywheel(holdout=timedelta(days=1))
-    declared = {"estimator": quick, "features": ("log_orders_30d",), "gate": base.model.gate, **model}
-    features = {name: pl.lit(0.5) for name in base.model.features}
-    late = rows().with_columns(**features, log_orders_30d=pl.col("truth"))
+    declared = {
+        "estimator": quick,
+        "features": ("log_orders_30d",),
+        "gate": base.model.gate,
+        **model,
+    }
+    late = rows().with_columns(log_orders_30d=pl.col("truth"))
     early = late.with_columns(partition_date=pl.col("partition_date") - timedelta(days=40))
     world = replace(
         base, model=replace(base.model, **declared), decisions=replace(base.policy, **policy)

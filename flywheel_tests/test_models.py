@@ -124,7 +124,7 @@ def test_what_an_estimator_raises_is_told_as_a_model_that_does_not_fit() -> None
     """A feature that has become text since."""
     wheel, rows = flywheel(estimator=quick), log(100)
     score = scorer(train(rows, wheel), wheel)
-    with pytest.raises(UnfitModelError, match="found InvalidOperationError.*train again"):
+    with pytest.raises(UnfitModelError, match="found InvalidOperationError"):
         score(rows.with_columns(pl.lit("many").alias(BASE)))
 
 
