@@ -41,6 +41,7 @@ from flywheel_assets.errors import (
     PublishedError,
     SourceError,
     TrainingError,
+    UnfitModelError,
 )
 
 __all__ = [
@@ -90,4 +91,5 @@ __all__ = [
     "Threshold",
     "TopK",
     "TrainingError",
+    "UnfitModelError",
 ]

@@ -7,6 +7,7 @@ Each error says what was expected, what was found, and what to do::
     ├── ColumnsError             columns that do not fit what is asked of them
     ├── SourceError              a source that cannot be read as declared
     ├── TrainingError            rows that no model can be trained on
+    ├── UnfitModelError          a trained model that does not fit what is declared by now
     ├── MissingPartitionError    a stage asked for days that nobody has materialized yet
     ├── PublishedError           published history would come out different
     ├── EmptyReplaceError        an empty result would delete rows where empty is not right
@@ -58,6 +59,10 @@ class SourceError(FlywheelError):
 
 class TrainingError(FlywheelError):
     """Rows that no model can be trained on."""
+
+
+class UnfitModelError(FlywheelError):
+    """A trained model that does not fit what is declared by now."""
 
 
 class MissingPartitionError(FlywheelError):

@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from flywheel_assets import Drift
+from flywheel_assets.dagster_assets.drift import _checks
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.distance import ks, profile_of, psi
-from flywheel_assets.stages.drift import DRIFT_SCHEMA, calibration_by_chance, drift, drifted
+from flywheel_assets.stages.drift import (
+    DRIFT_SCHEMA,
+    calibration_by_chance,
+    drift,
+    drifted,
+    not_measured,
+)
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.training_set import LABEL
+from flywheel_tests.logged import flywheel as arms_flywheel
 
 DAY = date(2026, 1, 31)
 Numbers = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=60)
@@ -130,3 +138,43 @@ def test_few_rows_do_not_cry_wolf() -> None:
     found = drift(decided, matured, reference, repurchase, 3, DAY)
     assert found.filter(measure="psi")["value"][0] > repurchase.model.drift.psi_warn
     assert found["level"].unique().to_list() == ["ok"]
+
+
+def test_a_score_that_is_of_acting_is_held_against_those_who_were_acted_on() -> None:
+    """Those held do half as well as they would have done: no fault of a learner that knows it."""
+    chance = np.random.default_rng(5)
+    score, acted = chance.uniform(0.4, 0.6, size=4_000), np.tile([True, False], 2_000)
+    label = chance.random(4_000) < np.where(acted, score, score / 2)
+    action = np.where(acted, "contact", "hold")
+    matured = pl.DataFrame({LABEL: label, "score": score, "action": action}).with_columns(
+        pl.col(LABEL).cast(pl.Int8), model_version=pl.lit(3)
+    )
+    decided = pl.DataFrame(schema={"log_orders_30d": pl.Float64})
+    for learner, level, rows in (("plain", "error", 4_000), ("t", "ok", 2_000)):
+        flywheel = replace(repurchase, model=replace(repurchase.model, learner=learner))
+        found = drift(decided, matured, {}, flywheel, 3, DAY).filter(measure="calibration_error")
+        assert found.select("level", "n_rows").row(0) == (level, rows)
+    arms = arms_flywheel(arms=True)
+    given = matured.with_columns(action=pl.lit("low"))
+    found = drift(decided, given, {}, arms, 3, DAY).filter(measure="calibration_error")
+    assert found["n_rows"].to_list() == [4_000]
+
+
+def test_what_cannot_be_measured_is_said() -> None:
+    """A column that decisions no longer see, and a version without a profile: a warning."""
+    decided, matured = day_of(0.0)
+    reference = profile_of(decided["log_orders_30d"])
+    two = {"log_orders_30d": reference, "gone": reference}
+    found = drift(decided, matured, two, repurchase, 3, DAY)
+    assert found.schema == pl.Schema(DRIFT_SCHEMA)
+    assert found.filter(column="log_orders_30d")["value"].null_count() == 0
+    assert not_measured(found, DAY) == ["gone"]
+    feature, score, *_ = _checks(repurchase, found, DAY)
+    assert (feature.passed, feature.warns, score.passed) == (False, True, True)
+    assert feature.message.startswith("not measured: gone; ")
+    without = drift(decided, matured, {}, repurchase, 3, DAY)
+    assert set(not_measured(without, DAY)) == {*repurchase.model.features, "score", LABEL}
+    checks = _checks(repurchase, without, DAY)
+    assert [(c.passed, c.warns) for c in checks[:3]] == [(False, True)] * 3
+    by_rule = drift(decided, matured, {}, repurchase, None, DAY)
+    assert not_measured(by_rule, DAY) == []

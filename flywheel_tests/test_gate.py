@@ -10,11 +10,12 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from flywheel_assets import Epsilon, Flywheel, Gate
-from flywheel_assets.errors import DeclarationError
+from flywheel_assets import Epsilon, Flywheel, Gate, Thompson
+from flywheel_assets.errors import DeclarationError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import challenge, split
 from flywheel_assets.stages.gate import judge
+from flywheel_assets.stages.model import scorer
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer
 from flywheel_assets.stages.resampling import _resampled, _weighted, clusters, gain_interval
 
@@ -59,6 +60,14 @@ def says(of: Any) -> Scorer:
     return lambda seen: Predicted(np.asarray(of(seen), dtype=np.float64)[:, None])
 
 
+def said(
+    challenger: Any, champion: Any = None, of: pl.DataFrame | None = None
+) -> tuple[Predicted, Predicted | None]:
+    """Give what both say of the rows to judge on."""
+    seen = rows() if of is None else of
+    return says(challenger)(seen), says(champion)(seen) if champion else None
+
+
 def truth(seen: pl.DataFrame) -> Floats:
     return seen["truth"].to_numpy()
 
@@ -69,7 +78,7 @@ def noise(seen: pl.DataFrame) -> Floats:
 
 def test_a_better_challenger_is_promoted_with_its_numbers() -> None:
     """The verdict carries metric, gain, interval, calibration and the policy's value."""
-    found = judge(flywheel(minimum=0.6), rows(), says(truth), says(noise))
+    found = judge(flywheel(minimum=0.6), rows(), *said(truth, noise))
     assert found.promoted
     assert found.value is not None
     assert found.gain == pytest.approx(found.value - (found.champion_value or 0))
@@ -112,14 +121,14 @@ def test_each_refusal_names_its_bar_and_by_how_much(
     gate: dict[str, Any], challenger: Any, champion: Any, says_so: str
 ) -> None:
     """Metric, gain, an equal model, calibration, policy value, NaN."""
-    found = judge(flywheel(**gate), rows(), says(challenger), says(champion) if champion else None)
+    found = judge(flywheel(**gate), rows(), *said(challenger, champion))
     assert not found.promoted
     assert pl.Series([found.reason]).str.contains(says_so).all(), found.reason
 
 
 def test_every_bar_that_was_missed_is_named() -> None:
     """Two failures are two reasons."""
-    found = judge(flywheel(minimum=0.9, maximum_calibration_error=0.01), rows(), says(noise), None)
+    found = judge(flywheel(minimum=0.9, maximum_calibration_error=0.01), rows(), *said(noise))
     assert found.reason.count("; ") == 1
     assert "least allowed" in found.reason
     assert "most allowed" in found.reason
@@ -128,11 +137,11 @@ def test_every_bar_that_was_missed_is_named() -> None:
 def test_without_support_only_a_gate_that_asks_refuses() -> None:
     """A log that never did what the challenger would do says nothing about its policy."""
     held = rows().with_columns(pl.lit("hold").alias("action"), pl.lit(1.0).alias("propensity"))
-    careless = judge(flywheel(Epsilon(share=0.0)), held, says(truth), says(noise))
+    careless = judge(flywheel(Epsilon(share=0.0)), held, *said(truth, noise, of=held))
     assert careless.promoted
     assert careless.policy_gain is None
     careful = judge(
-        flywheel(Epsilon(share=0.0), minimum_policy_gain=-1.0), held, says(truth), says(noise)
+        flywheel(Epsilon(share=0.0), minimum_policy_gain=-1.0), held, *said(truth, noise, of=held)
     )
     assert not careful.promoted
     assert "does not support" in careful.reason
@@ -141,7 +150,7 @@ def test_without_support_only_a_gate_that_asks_refuses() -> None:
 def test_rmse_is_better_when_less() -> None:
     """The gain of a metric of which less is better is the champion's less the challenger's."""
     model = replace(repurchase.model, metric="rmse", gate=Gate(minimum=0.6))
-    found = judge(replace(repurchase, model=model), rows(), says(truth), says(noise))
+    found = judge(replace(repurchase, model=model), rows(), *said(truth, noise))
     assert found.promoted, found.reason
     assert found.gain == pytest.approx((found.champion_value or 0) - (found.value or 0))
 
@@ -204,6 +213,16 @@ def test_no_outcome_of_training_overlaps_with_the_holdout() -> None:
     assert inside["partition_date"].min() == DAY - timedelta(days=89)
 
 
+ANY = Gate(minimum=-1.0, holdout=timedelta(days=1))
+
+
+def quick() -> Any:
+    """Build a classifier that is quick to fit."""
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB()
+
+
 class Broken(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator whose training fails."""
 
@@ -238,6 +257,53 @@ def test_what_cannot_be_trained_loaded_or_judged_is_refused_with_the_reason() ->
     broken = replace(world, model=replace(world.model, estimator=Broken))
     assert "cannot be trained" in reason(both, broken)
     assert "no luck today" in reason(both, broken)
+
+    def mute(seen: pl.DataFrame) -> Predicted:
+        raise ValueError(f"{seen.height} rows are too many")
+
+    made = challenge(both, world, DAY, says(noise), lambda *_: mute)
+    assert not made.verdict.promoted
+    assert "cannot score the decisions it is judged on: ValueError: 500" in made.verdict.reason
+
+
+def gone(seen: pl.DataFrame) -> Predicted:
+    """Lack a feature, as a champion does when it was removed."""
+    raise UnfitModelError(expected="all", found="no recency_days", remedy="train again")
+
+
+@pytest.mark.parametrize(
+    ("champion", "model", "policy", "why"),
+    [
+        (gone, {}, {}, "no recency_days"),
+        (says(noise), {"learner": "t"}, {"rank_by": "uplift"}, "found 1 columns"),
+        (says(noise), {"replicates": 5}, {"exploration": Thompson()}, "has replicates"),
+        (says(noise), {"learner": "t", "metric": "qini", "gate": ANY}, {}, "nothing of actions"),
+    ],
+)
+def test_a_champion_that_no_longer_fits_is_not_in_the_way(
+    champion: Scorer, model: dict[str, Any], policy: dict[str, Any], why: str
+) -> None:
+    """The challenger is judged as a first one is, and the verdict says why."""
+    base = flywheel(holdout=timedelta(days=1))
+    declared = {
+        "estimator": quick,
+        "features": ("log_orders_30d",),
+        "gate": base.model.gate,
+        **model,
+    }
+    late = rows().with_columns(log_orders_30d=pl.col("truth"))
+    early = late.with_columns(partition_date=pl.col("partition_date") - timedelta(days=40))
+    world = replace(
+        base, model=replace(base.model, **declared), decisions=replace(base.policy, **policy)
+    )
+    made = challenge(
+        pl.concat([early, late]), world, DAY, champion, lambda trained, _: scorer(trained, world)
+    )
+    assert made.verdict.promoted, made.verdict.reason
+    assert made.verdict.gain is None
+    assert "judged as a first champion" in made.verdict.reason
+    assert "the champion could not be compared: " in made.verdict.reason
+    assert why in made.verdict.reason
 
 
 def test_what_no_gate_can_mean_is_an_error_at_declaration() -> None:

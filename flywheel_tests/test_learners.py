@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 
-from flywheel_assets import ColumnsError, DeclarationError, TrainingError
+from flywheel_assets import DeclarationError, TrainingError, UnfitModelError
 from flywheel_assets.stages.learners import Weighted
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.model import rows_digest, scorer, train
@@ -331,7 +331,7 @@ def test_a_model_reads_the_features_that_it_was_trained_on() -> None:
     declared = flywheel(estimator=logistic, features=(EFFECT, BASE))
     found = scorer(trained, declared)(rows).expected[:, 0]
     assert (found == scorer(trained, flywheel())(rows).expected[:, 0]).all()
-    with pytest.raises(ColumnsError, match=f"no {EFFECT}"):
+    with pytest.raises(UnfitModelError, match=f"no {EFFECT}"):
         scorer(trained, declared)(rows.drop(EFFECT))
 
 

@@ -1,15 +1,18 @@
 """Models as they are saved: what is loaded scores as what was trained, or is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
-from flywheel_assets.errors import HomeError
-from flywheel_assets.stages.model import scorer, train
+from flywheel_assets import Arms, Drift, Gate
+from flywheel_assets.errors import HomeError, UnfitModelError
+from flywheel_assets.stages.model import scorer, train, training_digest
 from flywheel_assets.stores.models import Models
-from flywheel_tests.logged import BASE, flywheel, log
+from flywheel_tests.logged import ARMS, BASE, EFFECT, flywheel, log
 
 
 def tree() -> Any:
@@ -94,7 +97,7 @@ def test_a_model_of_types_that_are_not_trusted_is_not_loaded(tmp_path: Path) -> 
     models = Models(tmp_path / "mlflow")
     wheel, trusted = flywheel(estimator=tree), ("sklearn.tree._tree.Tree",)
     version = register(models, train(log(100), wheel), trusted=trusted)
-    with pytest.raises(Exception, match=r"sklearn\.tree\._tree\.Tree"):
+    with pytest.raises(UnfitModelError, match=r"sklearn\.tree\._tree\.Tree"):
         models.load("repurchase.m", version, ())
     loaded = scorer(models.load("repurchase.m", version, trusted), wheel)
     assert np.isfinite(loaded(log(100)).expected).all()
@@ -107,3 +110,49 @@ def test_a_model_that_was_changed_on_disk_is_not_loaded(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes() + b"\0")
     with pytest.raises(HomeError, match="sha256"):
         models.load("repurchase.m", version, ())
+
+
+def test_what_another_release_saved_bare_does_not_fit(tmp_path: Path) -> None:
+    """An estimator that does not know its features is an error with a remedy."""
+    models = Models(tmp_path / "mlflow")
+    version = register(models, quick().fit([[0.0], [1.0]], [0, 1]))
+    with pytest.raises(UnfitModelError, match="GaussianNB, which another release saved; train"):
+        scorer(models.load("repurchase.m", version, ()), flywheel(estimator=quick))
+
+
+def test_what_an_estimator_raises_is_told_as_a_model_that_does_not_fit() -> None:
+    """A feature that has become text since."""
+    wheel, rows = flywheel(estimator=quick), log(100)
+    score = scorer(train(rows, wheel), wheel)
+    with pytest.raises(UnfitModelError, match="found InvalidOperationError"):
+        score(rows.with_columns(pl.lit("many").alias(BASE)))
+
+
+def test_the_digest_of_a_training_is_of_what_trains() -> None:
+    """Not of how the model is watched, judged and scheduled; of arms only where it knows them."""
+    wheel = flywheel(estimator=quick)
+    for judged in (
+        {"drift": Drift(psi_warn=0.2)},
+        {"gate": Gate(minimum=0.9)},
+        {"retrain": "daily"},
+        {"metric": "log_loss"},
+        {"description": "another"},
+    ):
+        assert training_digest(flywheel(estimator=quick, **judged)) == training_digest(wheel)
+    others: tuple[dict[str, Any], ...] = (
+        {"estimator": tree},
+        {"features": (EFFECT, BASE)},
+        {"target": "reward", "metric": "rmse"},
+        {"learner": "t"},
+        {"learner": "x", "effect_estimator": shallow},
+        {"calibration": "sigmoid"},
+        {"class_weight": "balanced"},
+        {"propensity_weight": True},
+        {"replicates": 3},
+    )
+    digests = {training_digest(flywheel(**{"estimator": quick, **o})) for o in others}
+    assert len(digests | {training_digest(wheel)}) == len(others) + 1
+    arms = flywheel(arms=True)
+    dearer = tuple(replace(a, features={"price": a.features["price"] * 2}) for a in ARMS)
+    policy = replace(arms.policy, allocation=Arms(arms=dearer))
+    assert training_digest(replace(arms, decisions=policy)) != training_digest(arms)

@@ -9,10 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 import flywheel_assets.flywheels
-from flywheel_assets import Gate
+from flywheel_assets import Drift, Gate, Thompson
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.build import Build, build_for
+from flywheel_assets.dagster_assets.decisions import _decide
 from flywheel_assets.dagster_assets.drift import plot
+from flywheel_assets.dagster_assets.features import read_snapshots
+from flywheel_assets.dagster_assets.model import _train
+from flywheel_assets.dagster_assets.performance import _alternatives
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
     champion_as_of,
@@ -23,7 +27,7 @@ from flywheel_assets.dagster_assets.promotions import (
 )
 from flywheel_assets.dagster_assets.reproducing import reproduce
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
-from flywheel_assets.errors import HomeError, PublishedError
+from flywheel_assets.errors import HomeError, PublishedError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import MODEL_SCHEMA
 from flywheel_assets.stages.training_set import training_schema
@@ -31,12 +35,14 @@ from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.vacuum import vacuum
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.conftest import FIRST, contents
+from flywheel_tests.test_gate import Broken
 
 DAY, DATE = timedelta(days=1), "partition_date"
 LAST = FIRST + 22 * DAY
 MONDAYS = (FIRST + 14 * DAY, FIRST + 21 * DAY)
 """The first on which decisions of five days before have matured apart from two days of holdout."""
 ANYTHING = Gate(minimum=0.0, minimum_gain=-1.0, holdout=2 * DAY, refit=True)
+STRICTER = replace(ANYTHING, minimum=0.99)
 quick = replace(
     repurchase,
     training_set=replace(repurchase.outcome, horizon=5 * DAY),
@@ -146,6 +152,35 @@ def test_performance_says_what_alternatives_would_have_earned(turned: Turner) ->
     assert unsupported["diagnosis"].null_count() == 0
 
 
+def test_performance_goes_on_where_a_model_lacks_a_feature(turned: Turner, build: Build) -> None:
+    """The figures of its alternatives are null, and say why; the others stand."""
+    day = FIRST + 19 * DAY
+    rows = contents(turned.home.root)["repurchase/training_set"].filter(pl.col(DATE) == day)
+    assert rows["model_version"].unique().to_list() == [2]
+    gone = quick.model.features[0]
+    found = _alternatives(build, quick, rows.drop(gone))
+    for policy, supported in (("logged", True), ("no_exploration", False)):
+        assert found.filter(policy=policy)["supported"].to_list() == [supported]
+    (why,) = found.filter(policy="no_exploration")["diagnosis"]
+    assert f"found no {gone}; " in why
+    assert found.filter(policy="no_exploration")["model_version"].to_list() == [2]
+
+
+def test_what_does_not_train_makes_no_other_version(build: Build) -> None:
+    """Another bar of drift or gate: the same version, which reproduces; another estimator fails."""
+    name = registered_name(quick)
+    before = set(build.registry.versions(name))
+    watched = replace(quick, model=replace(quick.model, drift=Drift(psi_warn=0.3), gate=STRICTER))
+    _train(build, watched, MONDAYS[1])
+    assert set(build.registry.versions(name)) == before
+    assert reproduce(build, watched, 4).differences == ()
+    broken = replace(quick, model=replace(quick.model, estimator=Broken))
+    assert reproduce(build, broken, 4).differences == (
+        "the model is declared differently by now",
+        "predictions cannot be compared: ValueError: no luck today",
+    )
+
+
 def test_a_promotion_cannot_reach_into_days_that_were_decided(build: Build) -> None:
     """The error names the rule, and the ledger stays; a wrong version names the valid ones."""
     before = ledger_of(build, quick).entries()
@@ -230,6 +265,26 @@ def test_a_version_is_reproduced_after_its_rows_were_replaced_and_vacuumed(
     assert contents(turned.home.root)["repurchase/training_set"].filter(weight=4.0).height
 
 
+def test_a_champion_that_does_not_fit_is_an_error_with_a_remedy(build: Build) -> None:
+    """A renamed model, and replicates that Thompson sampling needs: decisions say what to do."""
+    views = read_snapshots(build, quick, LAST, LAST)
+    renamed = replace(quick, model=replace(quick.model, name="renamed"))
+    drawing = replace(
+        quick,
+        model=replace(quick.model, replicates=5),
+        decisions=replace(quick.policy, exploration=Thompson()),
+    )
+    for declared, said in ((renamed, "another name then"), (drawing, "a single number")):
+        with pytest.raises(UnfitModelError, match=said) as error:
+            _decide(build, declared, views, LAST)
+        assert "version 4" in error.value.found
+        assert "flywheel rollback repurchase --why ..." in error.value.remedy
+        row = _train(build, declared, MONDAYS[1])
+        assert row["promoted"], row["verdict"]
+        assert "the champion could not be compared" in row["verdict"]
+        assert said in row["verdict"]
+
+
 def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: CliRunner) -> None:
     """A changed outcome in an old data file: other rows, other predictions; a lost one is said."""
     source = build.registry.rows_of(registered_name(quick), 4)
@@ -245,7 +300,7 @@ def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: C
     assert said.exit_code == 1
     assert "different: rows with sha256" in said.output
     assert "predictions differ" in said.output
-    other = replace(quick, model=replace(quick.model, training_window=80 * DAY))
+    other = replace(quick, model=replace(quick.model, class_weight="balanced"))
     assert reproduce(build, other, 4).differences[0] == "the model is declared differently by now"
     file.unlink()
     (lost,) = reproduce(build, quick, 4).differences

@@ -11,12 +11,12 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.model import version_scorer
+from flywheel_assets.dagster_assets.model import ledger_scorer
 from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
-from flywheel_assets.errors import PublishedError
+from flywheel_assets.errors import PublishedError, UnfitModelError
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.clock import DAY, days
@@ -108,12 +108,24 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 
 def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -> pl.DataFrame:
     considered = candidates(snapshots, flywheel, *_read_history(build, flywheel, day))
-    version = champion_as_of(build, flywheel, day)
-    scorer = version_scorer(build, flywheel, version)
+    champion = ledger_of(build, flywheel).champion(day)
+    version = None if champion is None else champion.version
     predicted = None
-    if scorer is not None and considered.height:
-        predicted = scorer(considered)
-    return decide(considered, predicted, flywheel, day, version)
+    try:
+        if champion is not None and considered.height:
+            score = ledger_scorer(build, flywheel, champion.version, champion.since)
+            predicted = score(considered)
+        return decide(considered, predicted, flywheel, day, version)
+    except UnfitModelError as error:
+        name = flywheel.name
+        raise UnfitModelError(
+            expected=f"a champion of {name!r} that can decide {day} as is declared by now: "
+            f"{error.expected}",
+            found=f"version {version}: {error.found}",
+            remedy=f"{error.remedy}; {name}/model trains again: {flywheel.model.retrain}, and a "
+            "champion that does not fit is not in its way; or let another version decide: flywheel "
+            f"promote {name} VERSION --why ..., or flywheel rollback {name} --why ...",
+        ) from error
 
 
 def _looked_back(flywheel: Flywheel) -> Iterator[tuple[str, timedelta | None]]:

@@ -25,10 +25,11 @@ from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 
 LOOKED_BACK = timedelta(days=60)
+SHIFT, CALIBRATION = ("psi", "ks"), ("calibration_error",)
 DRIFT_COLUMNS = {
     "column": "A feature of the model, the score, or the outcome.",
     "measure": "psi (population stability index), ks (Kolmogorov-Smirnov distance, 0 to 1) or "
-    "calibration_error (expected, 0 to 1).",
+    "calibration_error (expected, 0 to 1); null where the column could not be measured.",
     "value": "Of the measure, against the model's training rows.",
     "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
     "level": "ok, warn or error, by the declared levels; ok while chance explains the value.",
@@ -121,7 +122,6 @@ def _references(build: Build, flywheel: Flywheel, version: int) -> dict[str, Pro
 def _checks(flywheel: Flywheel, history: pl.DataFrame, day: date) -> list[Check]:
     until = history.filter(pl.col(PARTITION) <= day)
     column = pl.col("column")
-    shift = ("psi", "ks")
     views = ", ".join(f"features/{view.name}" for view in flywheel.views)
     model = f"{flywheel.name}/model trains again: {flywheel.model.retrain}"
     back = f"flywheel rollback {flywheel.name} --why ... returns to the champion before"
@@ -130,28 +130,28 @@ def _checks(flywheel: Flywheel, history: pl.DataFrame, day: date) -> list[Check]
             "feature_drift",
             until.filter(~column.is_in([stage.SCORE, LABEL])),
             day,
-            shift,
+            SHIFT,
             f"look at what feeds {views}; if the world has changed, {model}",
         ),
         _check(
             "score_drift",
             until.filter(column == stage.SCORE),
             day,
-            shift,
+            SHIFT,
             f"look at feature_drift; if no feature explains it, {back}",
         ),
         _check(
             "label_drift",
             until.filter(column == LABEL),
             day,
-            shift,
+            SHIFT,
             f"look at organize/fct_{flywheel.outcome.fact.name}; if the world has changed, {model}",
         ),
         _check(
             "calibration",
             until.filter(column == stage.SCORE),
             day,
-            ("calibration_error",),
+            CALIBRATION,
             f"thresholds on the score no longer mean what they say: {model}, or {back}",
         ),
     ]
@@ -161,11 +161,18 @@ def _check(
     name: str, history: pl.DataFrame, day: date, measures: tuple[str, ...], remedy: str
 ) -> Check:
     found = stage.drifted(history, day, measures)
+    blank = [] if measures == CALIBRATION else stage.not_measured(history, day)
+    gap = (
+        f"not measured: {', '.join(blank)}; the model's version has no profile of its training "
+        "rows, or decisions do not see them any longer: train again"
+    )
     if not found:
-        return Check(name=name, passed=True, message="nothing beyond the declared levels")
+        well = "nothing beyond the declared levels"
+        return Check(name=name, passed=not blank, message=gap if blank else well, warns=bool(blank))
     said = "; ".join(
         f"{d.column}: {d.measure} {d.value:.3f} ({d.level}) since {d.since}" for d in found[:3]
     )
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004  as many are named
     serious = found[0].level == stage.ERROR
-    return Check(name=name, passed=False, message=f"{said}{more}; {remedy}", warns=not serious)
+    message = f"{said}{more}; {remedy}" + (f"; {gap}" if blank else "")
+    return Check(name=name, passed=False, message=message, warns=not serious)

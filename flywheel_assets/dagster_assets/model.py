@@ -16,15 +16,15 @@ from flywheel_assets.dagster_assets.promotions import (
     registered_name,
 )
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, window
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
-from flywheel_assets.stages.model import rows_digest, scorer, trains_on
-from flywheel_assets.stages.predicted import Scorer
+from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
+from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
 from flywheel_assets.stores.registry import TrainingRows
@@ -33,12 +33,31 @@ if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained
 
 
-def version_scorer(build: Build, flywheel: Flywheel, version: int | None) -> Scorer | None:
-    """Load a version; None for the bootstrap rule."""
-    if version is None:
-        return None
+def version_scorer(build: Build, flywheel: Flywheel, version: int) -> Scorer:
+    """Load a version."""
     name = registered_name(flywheel)
     return scorer(build.models.load(name, version, flywheel.model.trusted_types), flywheel)
+
+
+def ledger_scorer(build: Build, flywheel: Flywheel, version: int, since: date) -> Scorer:
+    """Load a version that the ledger has from a day on when it is first asked.
+
+    It raises `UnfitModelError` then, if it does not fit what is declared by now: also where the
+    model was called otherwise, and the number names nothing, or something newer than its entry.
+    """
+
+    def score(seen: pl.DataFrame) -> Predicted:
+        name = registered_name(flywheel)
+        known = build.registry.versions(name)
+        if version not in known or known[version].trained > since:
+            raise UnfitModelError(
+                expected=f"version {version} of {name}, in the ledger since {since}",
+                found="that the model had another name then",
+                remedy="name it so again, or train again",
+            )
+        return version_scorer(build, flywheel, version)(seen)
+
+    return score
 
 
 def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -139,16 +158,17 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
             last=used.select(pl.col(PARTITION).max()).item(),
             n_rows=used.height,
             sha256=rows_digest(used, flywheel),
-            declaration=fingerprint(flywheel.model),
+            declaration=training_digest(flywheel),
         )
         version = _register(build, flywheel, day, trained, source, registered)
         registered.append(version)
         loaded = version_scorer(build, flywheel, version)
-        assert loaded is not None  # noqa: S101  a version was named
         _keep_profile(build, flywheel, day, version, used, loaded)
         return loaded
 
-    champion = version_scorer(build, flywheel, standing.judged_version if standing else None)
+    champion = None
+    if standing is not None:
+        champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
     made = challenge(rows.collect(), flywheel, day, champion, admit)
     verdict = asdict(made.verdict)
     if registered:

@@ -1,17 +1,19 @@
 """<flywheel>/performance."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
-from flywheel_assets.dagster_assets.model import version_scorer
+from flywheel_assets.dagster_assets.model import ledger_scorer
 from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance, pooled
@@ -81,12 +83,11 @@ def _alternatives(build: Build, flywheel: Flywheel, matured: pl.DataFrame) -> pl
     found = [pl.DataFrame(schema=ALTERNATIVES_SCHEMA)]
     ledger = ledger_of(build, flywheel)
     for day in matured.sort(PARTITION).partition_by(PARTITION, maintain_order=True):
-        version = day["model_version"].max()
-        line: list[int] = []
-        if isinstance(version, int):
-            line = ledger.line(decided_on(flywheel, day[PARTITION][0]))
+        decided = decided_on(flywheel, day[PARTITION][0])
+        by_model = day["model_version"].max() is not None
+        line = ledger.line(decided) if by_model else []
         deciding, previous = (
-            _predicted(build, flywheel, number, day)
+            _predicted(build, flywheel, number, decided, day)
             for number in (line[-1] if line else None, line[-2] if len(line) > 1 else None)
         )
         found.append(alternatives(day, flywheel, deciding, previous))
@@ -94,10 +95,14 @@ def _alternatives(build: Build, flywheel: Flywheel, matured: pl.DataFrame) -> pl
 
 
 def _predicted(
-    build: Build, flywheel: Flywheel, version: int | None, day: pl.DataFrame
-) -> tuple[int, Predicted] | None:
-    scorer = version_scorer(build, flywheel, version)
-    return None if version is None or scorer is None else (version, scorer(day))
+    build: Build, flywheel: Flywheel, version: int | None, decided: date, day: pl.DataFrame
+) -> tuple[int, Predicted | str] | None:
+    if version is None:
+        return None
+    try:
+        return version, ledger_scorer(build, flywheel, version, decided)(day)
+    except UnfitModelError as error:
+        return version, str(error)
 
 
 def _newest(beside: pl.DataFrame) -> pl.DataFrame:

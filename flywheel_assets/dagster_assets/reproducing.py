@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.model import version_scorer
 from flywheel_assets.dagster_assets.promotions import registered_name
-from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.stages.model import rows_digest, scorer, train
+from flywheel_assets.errors import HomeError
+from flywheel_assets.stages.model import rows_digest, scorer, train, training_digest
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.registry import TrainingRows
@@ -39,9 +40,8 @@ def reproduce(build: Build, flywheel: Flywheel, version: int) -> Reproduction:
     """
     name = registered_name(flywheel)
     source = build.registry.rows_of(name, version)
-    registered = build.models.load(name, version, flywheel.model.trusted_types)
     differences = []
-    if source.declaration != fingerprint(flywheel.model):
+    if source.declaration != training_digest(flywheel):
         differences.append("the model is declared differently by now")
     try:
         rows = _rows(build, flywheel, source)
@@ -53,9 +53,7 @@ def reproduce(build: Build, flywheel: Flywheel, version: int) -> Reproduction:
         differences.append(f"{rows.height:,} rows instead of {source.n_rows:,}")
     if digest != source.sha256:
         differences.append(f"rows with sha256 {digest[:12]} instead of {source.sha256[:12]}")
-    again = scorer(train(rows, flywheel), flywheel)(rows)
-    apart = _apart(scorer(registered, flywheel)(rows), again)
-    if apart:
+    if apart := _compared(build, flywheel, version, rows):
         differences.append(apart)
     return Reproduction(source, tuple(differences))
 
@@ -68,6 +66,18 @@ def _rows(build: Build, flywheel: Flywheel, source: TrainingRows) -> pl.DataFram
         source.last,
         version=source.delta_version,
     ).collect()
+
+
+def _compared(build: Build, flywheel: Flywheel, version: int, rows: pl.DataFrame) -> str | None:
+    """Train again and say how predictions differ, or why there are none to compare."""
+    try:
+        registered = version_scorer(build, flywheel, version)(rows)
+        again = scorer(train(rows, flywheel), flywheel)(rows)
+    except HomeError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever an estimator raises is a difference
+        return f"predictions cannot be compared: {type(error).__name__}: {error}"
+    return _apart(registered, again)
 
 
 def _apart(registered: Predicted, again: Predicted) -> str | None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.errors import OffPolicyError
+from flywheel_assets.errors import OffPolicyError, UnfitModelError
 from flywheel_assets.off_policy import LoggedDecisions, snips
 from flywheel_assets.stages.gate import policy_estimate
 from flywheel_assets.stages.predicted import Predicted
@@ -37,8 +37,8 @@ ALTERNATIVES_SCHEMA: dict[str, pl.DataType] = {
 def alternatives(
     day: pl.DataFrame,
     flywheel: Flywheel,
-    deciding: tuple[int, Predicted] | None,
-    previous: tuple[int, Predicted] | None,
+    deciding: tuple[int, Predicted | str] | None,
+    previous: tuple[int, Predicted | str] | None,
 ) -> pl.DataFrame:
     """Estimate the reward per decision of the alternatives, on the decisions of one day.
 
@@ -47,18 +47,21 @@ def alternatives(
     day : DataFrame, (n_rows, ...)
         A partition of ``<flywheel>/training_set``.
     deciding, previous : version and its Predicted for these rows, optional
-        The champion that decided, and the one before it; None where there was none.
+        The champion that decided, and the one before it; None where there was none. Of one that
+        does not fit what is declared by now: the version, and why.
 
     Returns
     -------
     DataFrame
         What was earned, then each alternative that there is: the bootstrap rule, the champion
         before, the same champion without exploration. Figures are null, and ``diagnosis`` says why,
-        where the log does not support an estimate.
+        where the log does not support an estimate, or the model does not fit.
     """
     rows: list[dict[str, Any]] = []
 
-    def add(name: str, version: int | None, at: Flywheel, predicted: Predicted | None) -> None:
+    def add(
+        name: str, version: int | None, at: Flywheel, predicted: Predicted | str | None
+    ) -> None:
         found = _estimated(day, at, predicted, realized=name == LOGGED)
         known = {c: found.get(c) for c in ALTERNATIVES_SCHEMA}
         rows.append(
@@ -78,8 +81,11 @@ def alternatives(
 
 
 def _estimated(
-    day: pl.DataFrame, flywheel: Flywheel, predicted: Predicted | None, *, realized: bool
+    day: pl.DataFrame, flywheel: Flywheel, predicted: Predicted | str | None, *, realized: bool
 ) -> dict[str, Any]:
+    blank = {"supported": False, "n_rows": day.height}
+    if isinstance(predicted, str):
+        return blank | {"diagnosis": predicted}
     try:
         if not realized:
             return policy_estimate(flywheel, day, predicted, LEVEL).as_row()
@@ -91,5 +97,5 @@ def _estimated(
             cluster=clusters(day, flywheel),
         )
         return snips(same, level=LEVEL).as_row() | {"estimator": "mean"}
-    except OffPolicyError as error:
-        return {"supported": False, "n_rows": day.height, "diagnosis": str(error)}
+    except (OffPolicyError, UnfitModelError) as error:
+        return blank | {"diagnosis": str(error)}

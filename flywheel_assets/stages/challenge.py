@@ -11,9 +11,9 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.gate import Verdict, judge, refused
+from flywheel_assets.stages.gate import Verdict, compared_with, judge, refused
 from flywheel_assets.stages.model import train
-from flywheel_assets.stages.predicted import Scorer
+from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import LABEL
 
 if TYPE_CHECKING:
@@ -111,32 +111,35 @@ def challenge(
 ) -> Challenge:
     """Train a challenger and hold it against the champion; whatever fails, the champion is kept.
 
+    Only a champion that does not fit what is declared by now is not held against: the verdict says
+    so, and the gate's other bars stand.
+
     Parameters
     ----------
     rows : DataFrame, (n_rows, ...)
         Of ``<flywheel>/training_set``, the days of `window`.
     champion : callable, optional
-        The champion's judged version.
+        The champion's judged version; raises `UnfitModelError` if it does not fit.
     admit : callable
         See `Admit`.
     """
-    trained_on, holdout, inside = split(rows, flywheel, day)
-    counts = (trained_on.height, holdout.height)
-    lacking = shortage(trained_on, holdout, flywheel)
+    older, holdout, inside = split(rows, flywheel, day)
+    counts = (older.height, holdout.height)
+    lacking = shortage(older, holdout, flywheel)
     if lacking:
         return Challenge(refused(lacking), *counts)
-    made = _made(trained_on, flywheel, admit)
+    made = _made(older, holdout, flywheel, admit)
     if isinstance(made, str):
         return Challenge(refused(made), *counts)
-    judged, scorer = made
-    verdict = judge(flywheel, holdout, scorer, champion)
+    judged, shown = made
+    verdict = judge(flywheel, holdout, shown, compared_with(champion, holdout, flywheel))
     if not verdict.promoted or not flywheel.model.gate.refit:
         return Challenge(verdict, *counts, judged, judged if verdict.promoted else None)
-    again = _made(inside, flywheel, admit)
+    again = _made(inside, holdout, flywheel, admit)
     if isinstance(again, str):
         return Challenge(refused(f"trained again on everything, {again}"), *counts, judged)
-    final, scorer = again
-    if not np.isfinite(scorer(holdout).expected).all():
+    final, shown = again
+    if not np.isfinite(shown.expected).all():
         reason = "trained again on everything, it scores NaN or infinity"
         return Challenge(refused(reason), *counts, judged)
     return Challenge(verdict, *counts, judged, final)
@@ -152,12 +155,16 @@ def _known_by(flywheel: Flywheel, day: date) -> date:
     return day - flywheel.model.gate.holdout + DAY - flywheel.outcome.matures_after
 
 
-def _made(rows: pl.DataFrame, flywheel: Flywheel, admit: Admit) -> "tuple[Trained, Scorer] | str":
-    """Train and admit a model, or say why that was not possible."""
+def _made(
+    rows: pl.DataFrame, holdout: pl.DataFrame, flywheel: Flywheel, admit: Admit
+) -> "tuple[Trained, Predicted] | str":
+    """Train and admit a model and let it score, or say why that was not possible."""
     failed = "be trained"
     try:
         made = train(rows, flywheel)
         failed = "be saved and loaded again"
-        return made, admit(made, rows)
+        admitted = admit(made, rows)
+        failed = "score the decisions it is judged on"
+        return made, admitted(holdout)
     except Exception as error:  # noqa: BLE001  whatever an estimator raises, the champion stays
         return f"it cannot {failed}: {type(error).__name__}: {error}"

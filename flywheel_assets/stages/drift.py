@@ -11,6 +11,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Drift
 from flywheel_assets.declare.rules import PARTITION
@@ -124,20 +125,28 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
     matured : DataFrame, (n_rows, ...)
         The partition of ``<flywheel>/training_set``.
     references : mapping of str to Profile
-        Of the model's version; empty for the bootstrap rule, for which nothing is measured but the
-        calibration of what models had decided before.
+        Of the model's version; none for a version that has no profile.
+    version : int, optional
+        That decided; None for the bootstrap rule, for which nothing is measured but the calibration
+        of what models had decided before.
 
     Returns
     -------
     DataFrame
         A row for each column and measure; ``level`` is ok, warn or error, and ok while chance
-        explains the value.
+        explains the value. A row without measure, value and level for a column that cannot be
+        measured: decisions do not see it any longer, or the version has no profile.
     """
-    bars, found = flywheel.model.drift, []
-    for name, reference in references.items():
-        values = matured[LABEL] if name == LABEL else decided[name]
-        if not len(values):
+    bars, found, unmeasured = flywheel.model.drift, [], []
+    expected = [] if version is None else [*watched(flywheel), SCORE, LABEL]
+    for name in references or expected:
+        reference, source = references.get(name), matured if name == LABEL else decided
+        if source.is_empty():
             continue
+        if reference is None or name not in source.columns:
+            unmeasured.append((day, name, None, None, None, None, source.height, version))
+            continue
+        values = source[name]
         for measure, (value, chance) in (
             ("psi", psi(reference, values)),
             ("ks", ks(reference, values)),
@@ -149,16 +158,35 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
         (day, name, measure, value, chance, _level(bars, measure, value, chance), n, version)
         for name, measure, value, chance, n in found
     ]
-    return pl.DataFrame(rows, schema=DRIFT_SCHEMA, orient="row")
+    return pl.DataFrame([*rows, *unmeasured], schema=DRIFT_SCHEMA, orient="row")
+
+
+def not_measured(history: pl.DataFrame, day: date) -> list[str]:
+    """Name the columns that could not be measured on a day.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Rows of ``<flywheel>/drift``.
+    """
+    blank = history.filter(pl.col(PARTITION) == day, pl.col("measure").is_null())
+    return blank["column"].unique().sort().to_list()
 
 
 def _calibration(
     matured: pl.DataFrame, flywheel: Flywheel
 ) -> list[tuple[str, str, float, float, int]]:
-    """Compare logged scores with outcomes, where the score is the outcome's probability."""
-    if flywheel.model.target != "outcome" or flywheel.policy.rank_by != "outcome":
+    """Compare logged scores with outcomes, where the score is the outcome's probability.
+
+    A learner that knows of actions scores by what is expected of acting, which says nothing of
+    those who were held; with arms it is of the arm that was given.
+    """
+    model, policy = flywheel.model, flywheel.policy
+    if model.target != "outcome" or policy.rank_by != "outcome":
         return []
     scored = matured.filter(pl.col("model_version").is_not_null(), pl.col(SCORE).is_between(0, 1))
+    if model.learner != "plain" and not isinstance(policy.allocation, Arms):
+        scored = scored.filter(action=policy.action)
     if scored.is_empty():
         return []
     said, label = scored[SCORE].to_numpy(), scored[LABEL].to_numpy()

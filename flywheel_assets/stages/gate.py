@@ -8,10 +8,10 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import LOWER_IS_BETTER, Gate
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.errors import OffPolicyError
+from flywheel_assets.errors import OffPolicyError, UnfitModelError
 from flywheel_assets.off_policy import Estimate, LoggedDecisions, difference, snips
 from flywheel_assets.stages.metrics import expected_calibration_error, measure, of_taken
-from flywheel_assets.stages.policy import chances
+from flywheel_assets.stages.policy import chances, check_fits
 from flywheel_assets.stages.predicted import Predicted, Scorer, action_numbers
 from flywheel_assets.stages.resampling import clusters, gain_interval
 from flywheel_assets.stages.training_set import LABEL, REWARD
@@ -58,7 +58,7 @@ def refused(reason: str) -> Verdict:
 
 
 def judge(
-    flywheel: Flywheel, holdout: pl.DataFrame, challenger: Scorer, champion: Scorer | None
+    flywheel: Flywheel, holdout: pl.DataFrame, shown: Predicted, champion: Predicted | str | None
 ) -> Verdict:
     """Hold a challenger against every bar of the gate, and against the champion on the same rows.
 
@@ -66,18 +66,21 @@ def judge(
     ----------
     holdout : DataFrame, (n_rows, ...)
         Of ``<flywheel>/training_set``, which neither model has seen.
-    challenger, champion : callable
-        None where there is no champion yet.
+    shown : Predicted
+        By the challenger, for those rows.
+    champion : Predicted or str, optional
+        By the champion; or why it cannot be compared, which the verdict says: the challenger is
+        then judged as a first champion is. None where there is no champion yet.
     """
     model, gate = flywheel.model, flywheel.model.gate
-    shown = challenger(holdout)
+    standing = None if isinstance(champion, str) else champion
+    alone = f"; the champion could not be compared: {champion}" if champion is not standing else ""
     for said in (shown.expected, shown.replicates):
         if said is not None and not np.isfinite(said).all():
             return refused(f"{int((~np.isfinite(said)).sum())} scores are NaN or infinite")
     value = measure(model.metric, holdout, shown, flywheel)
     if not np.isfinite(value):
         return refused(f"{model.metric} is not defined on the {holdout.height} holdout decisions")
-    standing = champion(holdout) if champion else None
     verdict = replace(_measured(flywheel, holdout, shown, standing), value=value)
     found, diagnosis = _policy_gain(flywheel, holdout, shown, standing)
     if found is not None:
@@ -89,8 +92,24 @@ def judge(
         )
     missed = list(filter(None, _missed(flywheel, verdict, diagnosis)))
     if missed:
-        return replace(verdict, promoted=False, reason="refused: " + "; ".join(missed))
-    return replace(verdict, promoted=True, reason=_praise(model.metric, gate, verdict))
+        return replace(verdict, promoted=False, reason="refused: " + "; ".join(missed) + alone)
+    return replace(verdict, promoted=True, reason=_praise(model.metric, gate, verdict, alone))
+
+
+def compared_with(
+    champion: Scorer | None, holdout: pl.DataFrame, flywheel: Flywheel
+) -> Predicted | str | None:
+    """Let the champion score the holdout, or say why it cannot be compared; see `judge`."""
+    if champion is None:
+        return None
+    try:
+        said = champion(holdout)
+        check_fits(said, flywheel)
+    except UnfitModelError as error:
+        return str(error)
+    if flywheel.model.metric == "qini" and said.expected.shape[1] == 1:
+        return "it knows nothing of actions, and qini is of what they change"
+    return said
 
 
 def _measured(
@@ -182,9 +201,10 @@ def _missed_policy_gain(gate: Gate, verdict: Verdict, diagnosis: str) -> str | N
     )
 
 
-def _praise(metric: str, gate: Gate, verdict: Verdict) -> str:
+def _praise(metric: str, gate: Gate, verdict: Verdict, alone: str) -> str:
     if verdict.gain is None:
-        return f"the first champion, {metric} {verdict.value:.4f}"
+        first = "judged as a first champion" if alone else "the first champion"
+        return f"{first}, {metric} {verdict.value:.4f}{alone}"
     return (
         f"{metric} {verdict.value:.4f} against the champion's {verdict.champion_value:.4f}: "
         f"gain {_interval(gate, verdict)}"

@@ -1,18 +1,21 @@
 """Model: trained on matured decisions, and scoring what decisions see."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from flywheel_assets.declare.allocate import Arms
+from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import WEEKDAYS, Model
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
-from flywheel_assets.errors import ColumnsError, TrainingError, nearest
+from flywheel_assets.errors import TrainingError, UnfitModelError, nearest
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
@@ -34,7 +37,7 @@ def trains_on(model: Model, day: date) -> bool:
     return model.retrain in ("daily", WEEKDAYS[day.weekday()])
 
 
-def trained_on(flywheel: Flywheel) -> tuple[str, ...]:
+def training_columns(flywheel: Flywheel) -> tuple[str, ...]:
     """Name the columns of the training set that `train` reads."""
     needed = (PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *_inputs(flywheel))
     return tuple(dict.fromkeys(needed))
@@ -49,7 +52,7 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
     Parameters
     ----------
     rows : DataFrame, (n_rows, ...)
-        Of ``<flywheel>/training_set``; `trained_on` names the columns that are read.
+        Of ``<flywheel>/training_set``; `training_columns` names the columns that are read.
 
     Returns
     -------
@@ -104,11 +107,18 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
 
     Raises
     ------
-    ColumnsError
-        When rows are scored that lack a feature of the model.
+    UnfitModelError
+        For what `train` did not make; and when rows are scored that lack a feature of the model, or
+        that its estimator cannot score.
     """
-    from flywheel_assets.stages.learners import expected
+    from flywheel_assets.stages.learners import Trained, expected
 
+    if not isinstance(trained, Trained):
+        raise UnfitModelError(
+            expected=f"a model of {flywheel.name!r} that knows its features and actions",
+            found=f"a {type(trained).__name__}, which another release saved",
+            remedy="train again",
+        )
     asked = _columns_of(trained, flywheel)
 
     def score(seen: pl.DataFrame) -> Predicted:
@@ -117,12 +127,13 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
         found = np.empty((len(members), seen.height, len(asked)))
         for start in range(0, seen.height, chunk_rows):
             chunk = seen.slice(start, chunk_rows)
-            table = _table(chunk, trained.features, framed=trained.framed)
-            for number, member in enumerate(members):
-                known = expected(member, table)
-                for column, sources in enumerate(asked):
-                    values = known[:, sources].mean(axis=1)
-                    found[number, start : start + chunk.height, column] = values
+            with _said_by(flywheel):
+                table = _table(chunk, trained.features, framed=trained.framed)
+                for number, member in enumerate(members):
+                    known = expected(member, table)
+                    for column, sources in enumerate(asked):
+                        values = known[:, sources].mean(axis=1)
+                        found[number, start : start + chunk.height, column] = values
         return Predicted(found[0], found[1:] if trained.replicates else None)
 
     return score
@@ -131,11 +142,35 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
 def rows_digest(rows: pl.DataFrame, flywheel: Flywheel) -> str:
     """Digest what a training would read of rows, in any order: the same text, the same training."""
     digest = hashlib.sha256()
-    for column in rows.select(trained_on(flywheel)).sort(PARTITION, DECISION_ID):
+    for column in rows.select(training_columns(flywheel)).sort(PARTITION, DECISION_ID):
         written = BytesIO()
         column.rechunk().to_frame().write_ipc(written)
         digest.update(written.getvalue())
     return digest.hexdigest()
+
+
+def training_digest(flywheel: Flywheel) -> str:
+    """Digest what of a declaration a training follows; how it is judged and used does not count.
+
+    The same text and the same rows, the same model.
+    """
+    model, policy = flywheel.model, flywheel.policy
+    told: list[Any] = []
+    if model.learner != "plain":
+        arms = policy.allocation.arms if isinstance(policy.allocation, Arms) else ()
+        told = [policy.actions, [arm.features for arm in arms]]
+    return fingerprint(
+        model.estimator,
+        model.effect_estimator,
+        model.features,
+        model.target,
+        model.learner,
+        model.calibration,
+        model.class_weight,
+        model.propensity_weight,
+        model.replicates,
+        told,
+    )
 
 
 def _inputs(flywheel: Flywheel) -> tuple[str, ...]:
@@ -145,7 +180,7 @@ def _inputs(flywheel: Flywheel) -> tuple[str, ...]:
 
 
 def _usable(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
-    rows = rows.select(trained_on(flywheel)).sort(PARTITION, DECISION_ID)
+    rows = rows.select(training_columns(flywheel)).sort(PARTITION, DECISION_ID)
     if flywheel.model.learner != "plain":
         rows = rows.filter(pl.col("action").is_in(flywheel.policy.actions))
     if rows.is_empty():
@@ -198,10 +233,25 @@ def _check_outcomes(learner: object, target: Floats, flywheel: Flywheel) -> None
     )
 
 
+@contextmanager
+def _said_by(flywheel: Flywheel) -> Iterator[None]:
+    """Tell what an estimator raises, whatever it is, as a model that does not fit."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UnfitModelError(
+            expected=f"a model that can score what decisions of {flywheel.name!r} see",
+            found=f"{type(error).__name__}: {error}",
+            remedy="train again; if types of features have changed, declare them as they were",
+        ) from error
+
+
 def _check_features(names: Sequence[str], seen: pl.DataFrame, flywheel: Flywheel) -> None:
     lacking = [name for name in names if name not in seen.columns]
     if lacking:
-        raise ColumnsError(
+        raise UnfitModelError(
             expected=f"what decisions of {flywheel.name!r} see, with the features of its model",
             found=f"no {', '.join(lacking)}",
             remedy=f"declare them, or train again; {nearest(lacking[0], seen.columns)}",

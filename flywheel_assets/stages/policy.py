@@ -10,7 +10,7 @@ from flywheel_assets.declare.allocate import Arms, Slate, Thompson
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
-from flywheel_assets.errors import FlywheelError
+from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.stages.allocation import Contest, allocation, coded
 from flywheel_assets.stages.chance import uniform
 from flywheel_assets.stages.clock import closes
@@ -63,9 +63,39 @@ def chances(considered: pl.DataFrame, predicted: Predicted | None, flywheel: Fly
     ndarray of float64, (n_rows, n_actions)
         In the order of the rows and of ``policy.actions``; each row adds up to 1. Marginal: over
         all that chance decides, who shares a place with whom, ties, and the control group.
+
+    Raises
+    ------
+    UnfitModelError
+        As `check_fits`.
     """
     contest = _contest(considered, predicted, flywheel)
     return _with_control(allocation(contest).chances(), flywheel.policy)
+
+
+def check_fits(predicted: Predicted, flywheel: Flywheel) -> None:
+    """Refuse what a model expects where the policy cannot rank by it.
+
+    Raises
+    ------
+    UnfitModelError
+        Without a number for each action, or without replicates, where the policy needs them.
+    """
+    policy, n_actions = flywheel.policy, len(flywheel.policy.actions)
+    each = isinstance(policy.allocation, Arms) or policy.rank_by == "uplift"
+    columns = predicted.expected.shape[-1]
+    if columns not in ((n_actions,) if each else (1, n_actions)):
+        raise UnfitModelError(
+            expected=f"what {flywheel.name}'s model expects of each of {n_actions} actions",
+            found=f"{columns} columns",
+            remedy="train a model with learner='s', 't' or 'x'",
+        )
+    if isinstance(policy.exploration, Thompson) and predicted.replicates is None:
+        raise UnfitModelError(
+            expected=f"{flywheel.name} with a model that has replicates",
+            found="one that expects a single number",
+            remedy="train it with replicates=20, or explore by Epsilon",
+        )
 
 
 def draw(considered: pl.DataFrame, predicted: Predicted | None, flywheel: Flywheel) -> Drawn:
@@ -196,14 +226,9 @@ def _contest(considered: pl.DataFrame, predicted: Predicted | None, flywheel: Fl
     if predicted is None:
         value = _by_rule(frame, flywheel.policy)
     else:
+        check_fits(predicted, flywheel)
         value = _ranked(predicted.expected, flywheel)
-        if isinstance(flywheel.policy.exploration, Thompson):
-            if predicted.replicates is None:
-                raise FlywheelError(
-                    expected=f"{flywheel.name} with a model that has replicates",
-                    found="one that expects a single number",
-                    remedy="train it with replicates=20, or explore by Epsilon",
-                )
+        if isinstance(flywheel.policy.exploration, Thompson) and predicted.replicates is not None:
             replicates = _ranked(predicted.replicates, flywheel)
     ids = frame.select(decision_id(flywheel)).to_series()
     return Contest(frame, ids, value, replicates, flywheel)
@@ -224,16 +249,7 @@ def _by_rule(frame: pl.DataFrame, policy: Policy) -> Floats:
 def _ranked(expected: Floats, flywheel: Flywheel) -> Floats:
     """Give what is ranked, (..., n_rows, n_arms) or (..., n_rows, 1), from (..., n_actions)."""
     policy = flywheel.policy
-    arms = isinstance(policy.allocation, Arms)
-    n_actions = len(policy.actions)
-    wanted = (n_actions,) if arms or policy.rank_by == "uplift" else (1, n_actions)
-    if expected.shape[-1] not in wanted:
-        raise FlywheelError(
-            expected=f"what {flywheel.name}'s model expects of each of {n_actions} actions",
-            found=f"{expected.shape[-1]} columns",
-            remedy="train a model with learner='s', 't' or 'x'",
-        )
-    value = expected if arms else expected[..., :1]
+    value = expected if isinstance(policy.allocation, Arms) else expected[..., :1]
     if policy.rank_by == "uplift":
         value = value - expected[..., -1:]
     return _known(value)

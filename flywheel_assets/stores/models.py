@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, UnfitModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -156,6 +156,8 @@ class Models:
         ------
         HomeError
             When the saved file is not the one that was registered.
+        UnfitModelError
+            When it is of types that are not trusted, or that are not there any more.
         """
         key = (self.uri, name, version)
         if key not in _LOADED:
@@ -171,7 +173,14 @@ class Models:
                 )
             import skops.io
 
-            _LOADED[key] = skops.io.load(file, trusted=[*TRUSTED_TYPES, *trusted])
+            try:
+                _LOADED[key] = skops.io.load(file, trusted=[*TRUSTED_TYPES, *trusted])
+            except Exception as error:
+                raise UnfitModelError(
+                    expected=f"{name} version {version} of types that are trusted and there",
+                    found=f"{type(error).__name__}: {error}",
+                    remedy="name them in the Model's trusted_types, or train again",
+                ) from error
         return _LOADED[key]
 
     def _version(self, client: "MlflowClient", name: str, source: str, run_id: str) -> int:
