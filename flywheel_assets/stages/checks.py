@@ -140,7 +140,9 @@ def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:
     improbable = rows.filter(chance.is_null() | (chance <= 0) | (chance > 1)).height
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
-        _count("score_range", broken + outside, f"scores that are not {expected}, or a model's null"),
+        _count(
+            "score_range", broken + outside, f"scores that are not {expected}, or a model's null"
+        ),
         _count("propensities", improbable, "propensities outside (0, 1]"),
     ]
 
