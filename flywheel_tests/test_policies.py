@@ -298,7 +298,7 @@ def test_an_arm_that_cannot_be_scored_is_not_the_best() -> None:
     rule = pl.when(pl.col("price") < pl.col("recency_days")).then(pl.col("price"))
     of = wheel(ARMS, bootstrap=rule)
     frame = candidates([1, 2, 3], recency_days=[2.5, 9.0, 0.0])
-    assert np.allclose(chances(frame, None, of), [[0, 1, 0], [1, 0, 0], [1 / 3] * 3])
+    assert np.allclose(chances(frame, None, of), np.array([[0, 1, 0], [1, 0, 0], [1 / 3] * 3]))
     found = decide(frame, None, of, date(2026, 1, 1), None)
     assert found["score"].to_list() == [3.0, 2.0, None]
     assert all(c.passed for c in check_decisions(found, of))

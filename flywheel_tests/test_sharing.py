@@ -36,7 +36,7 @@ capped = replace(
     name="capped",
     api=None,
     model=replace(order_probability, name="order_capped"),
-    decisions=replace(contact_policy, filters=(FrequencyCap(times=1, within=2 * DAY),)),
+    decisions=replace(contact_policy, filters=(FrequencyCap(times=1, within=DAY),)),
 )
 
 
@@ -87,9 +87,9 @@ def test_a_cap_counts_decisions_that_have_come_back(orders: Path, tmp_path: Path
     home.extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
     turner = Turner(home, [repurchase, capped])
     turner.turn(list(replay(repurchase, FIRST, last)), lambda _: None)
-    decides = ("capped/model", "capped/decisions")
+    decides = ("capped/training_set", "capped/model", "capped/decisions")
     with pytest.raises(FlywheelError, match="a day at a time"):
-        turner.force(Run(decides, FIRST, last))
+        turner.force(Run(decides[-1:], FIRST, last))
     turner.force(Run(decides, FIRST, FIRST))
     with pytest.raises(FlywheelError, match=f"1 days whose are not there as published, {FIRST}"):
         turner.force(Run(decides, FIRST + DAY, FIRST + DAY))
