@@ -71,7 +71,7 @@ def test_decisions_as_of_a_moment(url: str) -> None:
         ("decisions/..%2F..%2Fetc/passwd", 404, "no such flywheel"),
         ("decisions/repurchase/..%2F..%2Fpasswd", 422, "customer_id"),
         ("decisions/repurchase/7'%20OR%20'1'='1", 422, "customer_id"),
-        ("get_offer/7", 404, "openapi.json"),
+        ("get_discount/7", 404, "openapi.json"),
         ("nothing", 404, "openapi.json"),
         ("observations", 405, "openapi.json"),
     ],

@@ -169,7 +169,10 @@ explorations = st.one_of(
 def test_chances_add_up(
     values: list[float], exploration: Any, capacity: int, control: float, random: Any
 ) -> None:
-    """To one over a candidate's actions, to the places over the candidates, in any row order."""
+    """To one over a candidate's actions, to the places over the candidates, in any row order.
+
+    Places that the scored leave are nobody's, but those that are explored.
+    """
     of = wheel(TopK(capacity=capacity, action="act"), exploration, control)
     n = len(values)
     value = np.array(values).reshape(n, 1)
@@ -178,11 +181,16 @@ def test_chances_add_up(
     chance = chances(frame, Predicted(value, again), of)
     assert np.allclose(chance.sum(axis=1), 1)
     assert ((chance >= 0) & (chance <= 1)).all()
-    assert np.isclose(chance[:, 0].sum(), min(n, capacity) * (1 - control))
+    explored = round(capacity * exploration.share) if isinstance(exploration, Epsilon) else 0
+    n_sure = min(int((~np.isnan(value)).sum()), capacity - explored)
+    n_acted = n_sure + min(explored, n - n_sure)
+    assert np.isclose(chance[:, 0].sum(), n_acted * (1 - control))
     drawn = draw(frame, Predicted(value, again), of)
     acted = int((drawn.action == 0).sum())
-    assert acted <= capacity
-    assert control or acted == min(n, capacity)
+    assert acted <= n_acted
+    assert control or acted == n_acted
+    if not explored and not isinstance(exploration, Thompson):
+        assert (drawn.action[np.isnan(value[:, 0])] == 1).all()
     order = list(range(n))
     random.shuffle(order)
     mixed = draw(frame[order], Predicted(value[order], again[:, order]), of)
@@ -245,25 +253,55 @@ def test_a_day_without_candidates(exploration: str) -> None:
 
 
 @pytest.mark.parametrize("exploration", EXPLORATIONS)
-def test_what_cannot_be_scored_comes_last_and_is_refused(exploration: str) -> None:
-    """It takes only places that are left; the check before publishing says so."""
+def test_what_a_model_cannot_score_comes_last_and_is_refused(exploration: str) -> None:
+    """It is acted on by exploring alone; the check before publishing says so."""
     of = wheel(TopK(capacity=3, action="act"), EXPLORATIONS[exploration])
     values = np.array([[np.nan], [0.4], [np.nan], [0.9]])
     frame = pl.DataFrame({"customer_id": [0, 1, 2, 3]})
     found = decide(frame, Predicted(values, values[None]), of, date(2026, 1, 1), 1)
     assert found["customer_id"].to_list()[:2] == [3, 1]
-    assert found.filter(action="act").height == 3
+    assert found.filter(action="act").height == (3 if exploration == "epsilon" else 2)
     assert found["propensity"].is_between(0, 1).all()
     assert [c.name for c in check_decisions(found, of) if not c.passed] == ["score_range"]
 
 
-def test_the_bootstrap_rule_ranks_nulls_last() -> None:
-    """None is dropped."""
-    of = wheel(TopK(capacity=1, action="act"), bootstrap=pl.col("recency_days"))
-    frame = candidates([1, 2, 3], recency_days=[None, 1.0, 2.0])
+def test_whom_the_bootstrap_rule_cannot_score_is_published_last_and_held() -> None:
+    """Null or NaN: the score is null, and the place stays empty; infinity is no score."""
+    of = wheel(TopK(capacity=3, action="act"), bootstrap=pl.col("recency_days"))
+    frame = candidates([1, 2, 3, 4], recency_days=[None, 1.0, 2.0, float("nan")])
     found = decide(frame, None, of, date(2026, 1, 1), None)
-    assert found["customer_id"].to_list() == [3, 2, 1]
-    assert np.isfinite(found["score"].to_numpy()).tolist() == [True, True, False]
+    assert found["customer_id"].to_list()[:2] == [3, 2]
+    assert found["score"].to_list() == [2.0, 1.0, None, None]
+    assert found["action"].to_list() == ["act", "act", "hold", "hold"]
+    assert found["propensity"].to_list() == [1.0] * 4
+    assert all(c.passed for c in check_decisions(found, of))
+    endless = decide(candidates([1], recency_days=[float("inf")]), None, of, date(2026, 1, 1), None)
+    assert [c.name for c in check_decisions(endless, of) if not c.passed] == ["score_range"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5])
+@pytest.mark.parametrize("slate", [False, True])
+def test_the_unscored_are_explored_as_often_as_is_logged(share: float, *, slate: bool) -> None:
+    """Exact where they outnumber the places, also with a part of a place explored in a slate."""
+    scores = np.array([[0.8], [np.nan], [np.nan], [0.3], [np.nan]])
+    allocation = Slate(size=3, per="customer_id") if slate else TopK(capacity=3, action="act")
+    of = wheel(allocation, Epsilon(share=share))
+    frame = of_many_customers(5) if slate else on_many_days(5)
+    drawn = held_against_draws(frame, scores, np.repeat(scores[None], 2, axis=0), of)
+    acted = (drawn.action == 0).reshape(N_DRAWS, 5)
+    assert (acted.sum(axis=1) <= 3).all()
+    assert acted[:, [1, 2, 4]].any()
+
+
+def test_an_arm_that_cannot_be_scored_is_not_the_best() -> None:
+    """Where none can be, all are as likely; the score of whoever got one of these is null."""
+    rule = pl.when(pl.col("price") < pl.col("recency_days")).then(pl.col("price"))
+    of = wheel(ARMS, bootstrap=rule)
+    frame = candidates([1, 2, 3], recency_days=[2.5, 9.0, 0.0])
+    assert np.allclose(chances(frame, None, of), np.array([[0, 1, 0], [1, 0, 0], [1 / 3] * 3]))
+    found = decide(frame, None, of, date(2026, 1, 1), None)
+    assert found["score"].to_list() == [3.0, 2.0, None]
+    assert all(c.passed for c in check_decisions(found, of))
 
 
 def test_a_rule_of_arms_uses_their_features() -> None:

@@ -31,6 +31,8 @@ class Decision(msgspec.Struct, kw_only=True):
         Its keys.
     decision_id : str
         To be sent with every observation that answers the decision.
+    score : float or None
+        None where the bootstrap rule could not score it.
     rank : int
         1 for the best of the partition.
     model_version : int or None

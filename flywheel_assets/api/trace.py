@@ -234,8 +234,9 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _decision(row: Row) -> str:
     by = "the bootstrap rule" if row["model_version"] is None else f"model {row['model_version']}"
+    score = "none" if row["score"] is None else f"{row['score']:.4g}"
     chance = f"propensity {row['propensity']:.3g}"
     return (
         f"{row[DECISION_ID]}: {row['action']} at {row[DECIDED_AT]}, rank {row['rank']}, "
-        f"score {row['score']:.4g} by {by}, {chance}"
+        f"score {score} by {by}, {chance}"
     )

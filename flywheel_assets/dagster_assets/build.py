@@ -167,7 +167,7 @@ SYSTEM = {
     "flywheel": "Whose decision it is.",
     "decided_at": "The moment of the decision (UTC).",
     "action": "What was decided.",
-    "score": "What the candidates were ranked by.",
+    "score": "What the candidates were ranked by; null where the bootstrap rule gave none.",
     "rank": "The place in that ranking, or in its slate, from 1.",
     "propensity": "The exact probability of the action that was taken.",
     "explored": "Acted on though it was not certain, or given another arm than the best.",

@@ -10,34 +10,42 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import MissingPartitionError
 from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.decisions import DECISION_COLUMNS
 
-_COUNTED = {PARTITION: pl.Date(), "flywheel": pl.String()}
+_COMPARED = (PARTITION, DECISION_ID, "action", "propensity")
+_READ: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    **{name: DECISION_COLUMNS[name] for name in (DECISION_ID, "flywheel", "action", "propensity")},
+}
 
 
 def not_back(build: Build, flywheel: Flywheel, first: date, last: date) -> list[date]:
-    """Give the days of a range whose decisions are not all in the partition after them.
+    """Give the days of a range whose decisions are not, as published, in the partition after them.
+
+    Decisions that were replaced have to come back again: a decision_id, an action and a propensity
+    are compared.
 
     Parameters
     ----------
     first, last : date
         Partitions of ``<flywheel>/decisions``, both included.
     """
-    published = build.tables.read(f"{flywheel.name}/decisions", _COUNTED, first, last)
-    known = build.tables.read("organize/fct_decision", _COUNTED, first + DAY, last + DAY)
+    published = build.tables.read(f"{flywheel.name}/decisions", _READ, first, last)
+    known = build.tables.read("organize/fct_decision", _READ, first + DAY, last + DAY)
     come = known.filter(flywheel=flywheel.name).with_columns(
         pl.col(PARTITION) - pl.duration(days=1)
     )
-    counts = [frame.group_by(PARTITION).len() for frame in (published, come)]
-    both = counts[0].join(counts[1], on=PARTITION, how="left", suffix="_back").sort(PARTITION)
-    missing = both.filter(pl.col("len") > pl.col("len_back").fill_null(0)).collect()
-    return missing[PARTITION].to_list()
+    one, other = (frame.select(_COMPARED).collect() for frame in (published, come))
+    differing = [a.join(b, on=_COMPARED, how="anti") for a, b in ((one, other), (other, one))]
+    days = pl.concat(differing)[PARTITION].unique().sort()
+    return days.to_list()
 
 
 def require_back(build: Build, flywheel: Flywheel, first: date, last: date) -> None:
-    """Refuse to learn from a part of what was decided.
+    """Refuse to go by a part of what was decided, or by what was replaced.
 
     Raises
     ------
@@ -47,7 +55,7 @@ def require_back(build: Build, flywheel: Flywheel, first: date, last: date) -> N
     if missing:
         raise MissingPartitionError(
             expected=f"the decisions of {flywheel.name} in organize/fct_decision of the day after",
-            found=f"{len(missing)} days whose are not all there, {missing[0]} first",
+            found=f"{len(missing)} days whose are not there as published, {missing[0]} first",
             remedy="materialize collect/decision and organize/fct_decision again, from "
             f"{missing[0] + DAY} to {missing[-1] + DAY}",
         )

@@ -10,13 +10,14 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
+from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import ledger_scorer
 from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
-from flywheel_assets.errors import PublishedError, UnfitModelError
+from flywheel_assets.errors import MissingPartitionError, PublishedError, UnfitModelError
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.clock import DAY, days
@@ -73,6 +74,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        _require_counted(build, flywheel, first, last)
         for source in sources:
             build.require(context, source, first, last)
         for source, back in _looked_back(flywheel):
@@ -81,6 +83,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         snapshots = read_snapshots(build, flywheel, first, last)
         rows: Counter[date] = Counter()
         actions: Counter[str] = Counter()
+        unscored = 0
         found: list[list[checks.Check]] = []
         for day in days(first, last):
             today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
@@ -91,6 +94,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 if all(check.passed for check in found[-1]):
                     _publish(build, flywheel, frame, day, again=config.decide_again)
             rows.update(counts(frame))
+            unscored += frame["score"].null_count()
             actions.update(dict(frame.group_by("action").len().iter_rows()))
         version = champion_as_of(build, flywheel, last)
         yield report(
@@ -100,6 +104,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             rows,
             worst(found),
             champion=version if version is not None else "none: the bootstrap rule decided",
+            unscored=unscored,
             **actions,
         )
 
@@ -136,6 +141,22 @@ def _looked_back(flywheel: Flywheel) -> Iterator[tuple[str, timedelta | None]]:
     if counted is not None:
         # The decisions of a day are in the partition after it.
         yield "organize/fct_decision", counted - DAY
+
+
+def _require_counted(build: Build, flywheel: Flywheel, first: date, last: date) -> None:
+    """Refuse to count, for a frequency cap, less than was decided."""
+    counted = counts_back(flywheel.policy)
+    if counted is None:
+        return
+    if first != last:
+        raise MissingPartitionError(
+            expected=f"one day of {flywheel.name}/decisions in a run: its frequency cap counts the "
+            "decisions of the day before, which come back between two days",
+            found=f"{first} to {last}",
+            remedy="run a day at a time, each with collect/decision and organize/fct_decision: "
+            f"flywheel run {flywheel.name} does",
+        )
+    require_back(build, flywheel, first - counted, first - DAY)
 
 
 def _history(flywheel: Flywheel) -> Iterator[dg.AssetDep]:

@@ -41,7 +41,8 @@ class Policy:
     - **score**: what the champion expects of each action; before the first champion, the bootstrap
       rule.
     - **rank**: by the expected outcome of acting, or by what acting changes. Among equals chance
-      decides, and what cannot be scored comes last.
+      decides. Whom the bootstrap rule cannot score comes last; a model scores everybody, or
+      nothing is published.
     - **allocate**: places of the day (`TopK`), places of each slate (`Slate`), a level
       (`Threshold`), or one of several arms (`Arms`); chance is let in by the exploration, and a
       control group is held whatever its score.
@@ -72,7 +73,10 @@ class Policy:
         Who is left out of them.
     bootstrap : polars expression
         Over what a decision sees: the score until there is a first champion; higher comes first.
-        With arms it may use the arms' features.
+        With arms it may use the arms' features. Where it is null or NaN the candidate comes last,
+        with a null ``score``, and is acted on by exploration (`Epsilon`) alone: a place that nobody
+        else wants stays empty. An arm that it cannot score is given by exploration alone, unless it
+        can score none of them: then all are equally likely. Write ``fill_null`` for another order.
     rank_by : {"outcome", "uplift"}
         What is ranked: the expected outcome when acting, or what acting changes: the expected
         outcome when acting less that when not (with arms, less that of the last arm). That needs a

@@ -107,8 +107,8 @@ def per_view(name: str, column: str, description: str) -> Expression:
     return Expression(name=name, expression=pl.col(column) / views, description=description)
 
 
-product_demand = FeatureView(
-    name="product_demand",
+price_response = FeatureView(
+    name="price_response",
     entity=product,
     fact=product_days,
     owners=["team:pricing"],
@@ -236,7 +236,7 @@ pricing = Flywheel(
     name="pricing",
     owners=["team:pricing"],
     description="What should each product cost tomorrow?",
-    features=product_demand,
+    features=price_response,
     training_set=sold,
     model=revenue_at_price,
     decisions=price_policy,

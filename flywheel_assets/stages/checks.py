@@ -128,8 +128,9 @@ def model(rows: pl.DataFrame) -> list[Check]:
 def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:
     """Check decisions before they are published."""
     score = pl.col("score")
-    broken = rows.filter(score.is_null() | ~score.is_finite()).height
     modelled = pl.col("model_version").is_not_null()
+    # The bootstrap rule may know nothing of a candidate, who then comes last; a model may not.
+    broken = rows.filter((modelled & score.is_null()) | ~score.is_finite()).height
     outside, expected = 0, "finite"
     if flywheel.model.target == "outcome":
         least = -1 if flywheel.policy.rank_by == "uplift" else 0
@@ -139,7 +140,9 @@ def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:
     improbable = rows.filter(chance.is_null() | (chance <= 0) | (chance > 1)).height
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
-        _count("score_range", broken + outside, f"scores that are null or not {expected}"),
+        _count(
+            "score_range", broken + outside, f"scores that are not {expected}, or a model's null"
+        ),
         _count("propensities", improbable, "propensities outside (0, 1]"),
     ]
 

@@ -1,7 +1,8 @@
 """Inclusion: with what probability each gets one of so many places, and who is drawn.
 
 All here is about rows that compete in groups: the candidates of a day, the items of a slate. In
-each group the probabilities add up to the number of places, or of rows where there are fewer.
+each group the probabilities add up to the number of places, or of rows where there are fewer. Rows
+of score -inf, of which nothing is known, have no place but by exploring: theirs stay empty.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _LARGEST = 600.0
 _NEVER = 1_000.0
 """So many temperatures below all others is a weight of zero."""
 ROUNDING = 1e-12
+_ADDED_UP = 1e-6
+"""So near to a whole number, a sum of probabilities is that number."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,13 @@ def greedy(score: Floats, groups: Groups, places: int) -> Floats:
     >>> one = Groups(np.zeros(5, dtype=np.int64), 1)
     >>> greedy(np.array([1.0, 3.0, 2.0, 2.0, 0.0]), one, 2).tolist()
     [0.0, 1.0, 0.5, 0.5, 0.0]
+    >>> greedy(np.array([1.0, 3.0, -np.inf, -np.inf, 2.0]), one, 4).tolist()
+    [1.0, 1.0, 0.0, 0.0, 1.0]
     """
     if places == 0 or not len(score):
         return np.zeros(len(score))
     level = _last_place(score, groups, places)[groups.codes]
-    above, level_with = score > level, score == level
+    above, level_with = score > level, (score == level) & ~np.isneginf(score)
     left = places - groups.sums(above)
     share = np.minimum(left / np.maximum(groups.sums(level_with), 1), 1.0)
     found: Floats = above + level_with * share[groups.codes]
@@ -108,7 +113,7 @@ def _explored(score: Floats, groups: Groups, places: int, explored: int) -> Floa
     best = greedy(score, groups, sure)
     if not explored:
         return best
-    others = np.maximum(groups.sizes - sure, 1)
+    others = np.maximum(groups.sizes - groups.sums(best), 1)
     share = np.minimum(explored / others, 1.0)
     return best + (1.0 - best) * share[groups.codes]
 
@@ -117,8 +122,7 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
     """Include in proportion to ``exp(score / temperature)``, nobody more than for sure.
 
     Those whom the proportion would give more than one place are certain, and the places that are
-    left are divided among the others in the same way. Rows of score -inf get what nobody else
-    takes, in equal parts.
+    left are divided among the others in the same way. Rows of score -inf have no odds.
 
     Examples
     --------
@@ -130,7 +134,8 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
         return np.zeros(0)
     finite = score[np.isfinite(score)]
     least = finite.min() if len(finite) else 0.0
-    score = np.where(np.isneginf(score), least - _NEVER * temperature, score)
+    known = ~np.isneginf(score)
+    score = np.where(known, score, least - _NEVER * temperature)
     order = groups.order(-score)
     codes, starts = groups.codes[order], np.cumsum(groups.sizes) - groups.sizes
     with np.errstate(invalid="ignore"):  # inf less inf is a tie
@@ -147,7 +152,7 @@ def softmax(score: Floats, groups: Groups, places: int, temperature: float) -> F
     share = np.minimum((places - n_certain[codes]) * weight / others[codes], 1.0)
     found = np.empty(len(score))
     found[order] = np.where(certain, 1.0, share)
-    return found
+    return found * known
 
 
 def best_of(score: Floats, tie: Floats, units: Groups, most: int) -> Ints:
@@ -178,7 +183,7 @@ def shared(chance: Floats, score: Floats, units: Groups, most: int) -> Floats:
 
 
 def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> Bools:
-    """Draw with exactly these probabilities, and exactly as many as they add up to.
+    """Draw with exactly these probabilities, and as many as they add up to.
 
     Rows are laid end to end in a random order, each as long as its probability, and whoever lies
     under one of the marks that stand one apart from a random start is drawn.
@@ -186,7 +191,7 @@ def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> 
     Parameters
     ----------
     chance : ndarray of float64, (n_rows,)
-        In each group they add up to a whole number.
+        Where a group's add up to no whole number, as many are drawn as the one below or above.
     order : ndarray of float64, (n_rows,)
         The random order.
     start : ndarray of float64, (n_groups,)
@@ -202,9 +207,12 @@ def systematic(chance: Floats, groups: Groups, order: Floats, start: Floats) -> 
     last = np.flatnonzero(np.append(np.diff(codes) != 0, [True]))
     sizes = np.diff(last, prepend=-1)
     offset = np.append(0.0, ends[last[:-1]])
-    whole = np.rint(ends[last] - offset)
-    ends = np.minimum(ends - np.repeat(offset, sizes), np.repeat(whole, sizes))
-    ends[last] = whole  # what was lost in adding up would be a place too many or too few
+    total = ends[last] - offset
+    whole = np.rint(total)
+    # What was lost in adding up would be a place too many or too few.
+    total = np.where(np.abs(total - whole) <= _ADDED_UP, whole, total)
+    ends = np.minimum(ends - np.repeat(offset, sizes), np.repeat(total, sizes))
+    ends[last] = total
     begins = np.append(0.0, ends[:-1])
     begins[last[:-1] + 1] = 0.0
     marks = start[codes]

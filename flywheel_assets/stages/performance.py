@@ -67,7 +67,9 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
     found = []
     for name, values in _rankings(matured, flywheel):
         ranked = matured.select(PARTITION, "decision_id", LABEL, values.alias("value"))
-        best = ranked.sort(PARTITION, "value", "decision_id", descending=[False, True, False])
+        best = ranked.sort(
+            PARTITION, "value", "decision_id", descending=[False, True, False], nulls_last=True
+        )
         top = best.group_by(PARTITION).head(capacity) if capacity else best
         found.append(
             {
@@ -138,4 +140,6 @@ def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[s
 def _auc(ranked: pl.DataFrame) -> float | None:
     if ranked[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
         return None
-    return roc_auc(ranked[LABEL].to_numpy(), ranked["value"].to_numpy())
+    # What was not scored came last. Ranks, because scikit-learn takes no infinity.
+    place = ranked["value"].rank().fill_null(0.0)
+    return roc_auc(ranked[LABEL].to_numpy(), place.to_numpy())

@@ -38,7 +38,7 @@ class Drawn:
     explored : ndarray of bool, (n_rows,)
         Acted on though it was not certain, or given another arm than the best.
     score : ndarray of float64, (n_rows,)
-        What was ranked; with arms, of the arm that was given.
+        What was ranked; with arms, of the arm that was given. NaN where that is not known.
     """
 
     action: Ints
@@ -138,11 +138,14 @@ def decide(
     -------
     DataFrame, (n_candidates, ...)
         Best rank first; with slates, slate by slate. ``rank`` is the place among all candidates, or
-        in the slate. ``propensity`` is the probability of the action that was taken.
+        in the slate. ``propensity`` is the probability of the action that was taken. ``score`` is
+        null where the bootstrap rule gave none; a model that gives none leaves NaN, for the check
+        to refuse.
     """
     as_of = pl.lit(closes(day)).cast(pl.Datetime("us", "UTC")).alias(AS_OF)
     contest = _contest(considered.with_columns(as_of), predicted, flywheel)
     drawn = _drawn(contest)
+    score = pl.Series("score", drawn.score)
     order = pl.Series(_best_first(contest, drawn.score))
     slate = _slate_keys(flywheel.policy)
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
@@ -152,7 +155,7 @@ def decide(
             *(contest.frame[name].gather(order) for name in candidate_type(flywheel).to_schema()),
             contest.ids.gather(order).alias(DECISION_ID),
             pl.Series("_action", drawn.action).gather(order),
-            pl.Series("score", drawn.score).gather(order),
+            (score.fill_nan(None) if predicted is None else score).gather(order),
             pl.Series("propensity", drawn.propensity).gather(order),
             pl.Series("explored", drawn.explored).gather(order),
         ]
