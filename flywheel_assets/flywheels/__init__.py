@@ -7,11 +7,9 @@ from flywheel_assets.flywheels.offer import offer
 from flywheel_assets.flywheels.pricing import pricing
 from flywheel_assets.flywheels.recommendation import recommendation
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.flywheels.shop_contacts import shop_contacts
 
 FLYWHEELS: tuple[Flywheel, ...] = (
     repurchase,
-    shop_contacts,
     lead_scoring,
     fraud,
     recommendation,
