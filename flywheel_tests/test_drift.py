@@ -13,6 +13,7 @@ from scipy.stats import ks_2samp
 
 from flywheel_assets import Drift
 from flywheel_assets.dagster_assets.drift import _checks
+from flywheel_assets.declare.learn import Learner
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.distance import ks, profile_of, psi
 from flywheel_assets.stages.drift import (
@@ -150,7 +151,8 @@ def test_a_score_that_is_of_acting_is_held_against_those_who_were_acted_on() -> 
         pl.col(LABEL).cast(pl.Int8), model_version=pl.lit(3)
     )
     decided = pl.DataFrame(schema={"log_orders_30d": pl.Float64})
-    for learner, level, rows in (("plain", "error", 4_000), ("t", "ok", 2_000)):
+    cases: tuple[tuple[Learner, str, int], ...] = (("plain", "error", 4_000), ("t", "ok", 2_000))
+    for learner, level, rows in cases:
         flywheel = replace(repurchase, model=replace(repurchase.model, learner=learner))
         found = drift(decided, matured, {}, flywheel, 3, DAY).filter(measure="calibration_error")
         assert found.select("level", "n_rows").row(0) == (level, rows)
