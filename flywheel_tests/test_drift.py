@@ -151,8 +151,7 @@ def test_a_score_that_is_of_acting_is_held_against_those_who_were_acted_on() -> 
         pl.col(LABEL).cast(pl.Int8), model_version=pl.lit(3)
     )
     decided = pl.DataFrame(schema={"log_orders_30d": pl.Float64})
-    cases: tuple[tuple[Learner, str, int], ...]
-    cases = (("plain", "error", 4_000), ("t", "ok", 2_000))
+    cases: tuple[tuple[Learner, str, int], ...] = (("plain", "error", 4_000), ("t", "ok", 2_000))
     for learner, level, rows in cases:
         flywheel = replace(repurchase, model=replace(repurchase.model, learner=learner))
         found = drift(decided, matured, {}, flywheel, 3, DAY).filter(measure="calibration_error")
