@@ -43,7 +43,7 @@ from flywheel_assets.stages.gate import Verdict
 from flywheel_assets.stages.model import scorer, trains_on
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
 from flywheel_assets.stages.policy import decide
-from flywheel_assets.stages.predicted import Scorer
+from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.received import API
 from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
 
@@ -87,6 +87,10 @@ class Rehearsal:
     ----------
     decisions : DataFrame
         Of the last day.
+    considered : DataFrame
+        What the last day's decisions saw.
+    predicted : Predicted, optional
+        What the champion expected of them; None where the bootstrap rule decided.
     trainings : list of tuple
         The day, the newest version, and what the gate said.
     """
@@ -96,6 +100,8 @@ class Rehearsal:
     learning: Literal["always", "once", "never"] = "always"
     scorer: Scorer | None = None
     decisions: pl.DataFrame = field(init=False)
+    considered: pl.DataFrame = field(init=False)
+    predicted: Predicted | None = field(default=None, init=False)
     version: int | None = field(default=None, init=False)
     trainings: list[tuple[date, int, Verdict]] = field(default_factory=list, init=False)
 
@@ -108,6 +114,7 @@ class Rehearsal:
         self._published: dict[date, pl.DataFrame] = {}
         self._matured: dict[date, pl.DataFrame] = {}
         self.decisions = pl.DataFrame(schema=decision_schema(self.flywheel))
+        self.considered = self.decisions
         self._tables.remember(self.world.history())
 
     def turn(self, day: date) -> pl.DataFrame:
@@ -178,6 +185,7 @@ class Rehearsal:
         predicted = None
         if self._champion is not None and considered.height:
             predicted = self._champion(considered)
+        self.considered, self.predicted = considered, predicted
         return decide(considered, predicted, self.flywheel, day, self.version)
 
 

@@ -2,13 +2,21 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from flywheel_assets import Arm, Arms
+from flywheel_assets.api.client import Local
+from flywheel_assets.flywheels.repurchase import contact_policy, repurchase
+from flywheel_assets.stages.decisions import decision_schema
+from flywheel_assets.stages.policy import decide
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.tables import Tables
 from flywheel_tests.serving import (
     DAY,
     POOL,
@@ -120,3 +128,20 @@ def test_what_is_published_is_served_without_a_restart(tmp_path: Path) -> None:
             assert action in seen
         publish(home, DAY + timedelta(days=1), dict.fromkeys(everybody, "contact"))
         wait(lambda: get(url, "get_contact/7")[1]["action"] == "contact")
+
+
+def test_the_arm_that_was_drawn_is_read(tmp_path: Path) -> None:
+    """With several actions, the one that each entity was given."""
+    arms = Arms(arms=(Arm(name="offer"), Arm(name="discount"), Arm(name="nothing")))
+    policy = replace(contact_policy, allocation=arms, exploration=None, bootstrap=pl.lit(0))
+    of = replace(
+        repurchase, decisions=policy, model=replace(repurchase.model, learner="t"), api="get_offer"
+    )
+    made = decide(pl.DataFrame({"customer_id": range(9)}), None, of, DAY, None)
+    home = Home(tmp_path)
+    Tables(home.lakehouse).replace("repurchase/decisions", made, decision_schema(of), DAY, DAY)
+    api = Local(home, [of])
+    told = {who: api.get_offer(who)["action"] for who in range(9)}
+    api.close()
+    assert told == dict(made.select("customer_id", "action").iter_rows())
+    assert set(told.values()) == set(policy.actions)

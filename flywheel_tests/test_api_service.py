@@ -19,6 +19,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from flywheel_assets.api.limits import MAX_BODY, MAX_RECORDS
+from flywheel_assets.flywheels import FLYWHEELS
+from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_tests.serving import (
     JSON,
@@ -206,10 +208,13 @@ def test_any_bytes_are_answered(url: str, body: bytes, kind: str) -> None:
 def test_every_operation_keeps_to_the_document(url: str, data: Any, mode: Any) -> None:
     """Schemathesis draws sound and broken requests; answers are what the document says."""
     schema = schemathesis.openapi.from_dict(get(url, "openapi.json")[1])
+    undecided = {n for f in FLYWHEELS if f is not repurchase for n in (f.name, f.api)}
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
         if found.ok().path in {"/healthz", "/metrics"} and mode.is_negative:
             continue  # they ask for nothing that could be broken
+        if not undecided.isdisjoint(found.ok().path.split("/")):
+            continue  # this home has no decisions of theirs, which is a documented 503
         case = data.draw(found.ok().as_strategy(generation_mode=mode))
         case.call_and_validate(
             base_url=url,

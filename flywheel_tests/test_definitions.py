@@ -96,3 +96,17 @@ def test_the_code_location_loads_neither_mlflow_nor_scikit_learn(tmp_path: Path)
         env={"FLYWHEEL_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)},
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_ui_knows_what_columns_are_made_of(tmp_path: Path) -> None:
+    """Each table's page lists its columns with those of other tables that they are made of."""
+    spec = (
+        definitions(tmp_path)
+        .resolve_asset_graph()
+        .get(dg.AssetKey(["features", "customer_orders"]))
+    )
+    told = spec.metadata["column_lineage"]
+    assert isinstance(told, dg.MarkdownMetadataValue)
+    row = next(line for line in (told.md_str or "").splitlines() if "| log_revenue_30d |" in line)
+    assert "`organize/fct_order_line.revenue`" in row
+    assert "unit_price" not in row

@@ -13,15 +13,8 @@ from scipy.stats import ks_2samp
 
 from flywheel_assets import Drift
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.stages.drift import (
-    DRIFT_SCHEMA,
-    calibration_by_chance,
-    drift,
-    drifted,
-    ks,
-    profile_of,
-    psi,
-)
+from flywheel_assets.stages.distance import ks, profile_of, psi
+from flywheel_assets.stages.drift import DRIFT_SCHEMA, calibration_by_chance, drift, drifted
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.training_set import LABEL
 

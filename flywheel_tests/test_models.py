@@ -9,7 +9,7 @@ import pytest
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stages.model import scorer, train
 from flywheel_assets.stores.models import Models
-from flywheel_tests.logged import BASE, EFFECT, flywheel, log
+from flywheel_tests.logged import BASE, flywheel, log
 
 
 def tree() -> Any:
@@ -24,6 +24,22 @@ def quick() -> Any:
     from sklearn.naive_bayes import GaussianNB
 
     return GaussianNB()
+
+
+def text() -> Any:
+    """Build a small table pipeline."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from skrub import tabular_pipeline
+
+    return tabular_pipeline(HistGradientBoostingClassifier(max_iter=5))
+
+
+def shallow() -> Any:
+    """Build one for effects."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from skrub import tabular_pipeline
+
+    return tabular_pipeline(HistGradientBoostingRegressor(max_iter=5))
 
 
 def register(models: Models, estimator: Any, trusted: tuple[str, ...] = ()) -> int:
@@ -46,7 +62,12 @@ def test_every_kind_of_model_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
 
     models, rows = Models(tmp_path / "mlflow"), log(400)
     kinds: tuple[dict[str, Any], ...] = (
-        {"features": (BASE, EFFECT, "country"), "learner": "x", "replicates": 1},
+        {
+            "features": (BASE, "country"),
+            "effect_estimator": shallow,
+            "learner": "x",
+            "estimator": text,
+        },
         {"estimator": quick, "calibration": "sigmoid", "class_weight": "balanced"},
         {"estimator": quick, "learner": "s", "calibration": "isotonic", "replicates": 2},
         {"arms": True, "learner": "t", "target": "reward", "metric": "rmse"},

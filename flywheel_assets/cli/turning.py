@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flywheel_assets.cli.app import From, Name, To, app, console, find, today
 from flywheel_assets.cli.progress import progress, weight
-from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import Home, current_home
 
@@ -21,7 +21,11 @@ DEMO_DAYS = timedelta(days=90)
 DAY = timedelta(days=1)
 
 SourceDir = Annotated[
-    Path | None, typer.Option(help="Where the daily files are, instead of the declared place.")
+    Path | None,
+    typer.Option(
+        help="Where the daily files are, instead of the declared place; of several observations, "
+        "in a folder of its name each."
+    ),
 ]
 
 
@@ -49,8 +53,7 @@ def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Pat
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.flywheels import FLYWHEELS
 
-    observation = flywheel.views[0].fact.observation.name
-    sources = {observation: str(source.resolve())} if source else {}
+    sources = _sources(flywheel, source.resolve()) if source else {}
     _check_range(first, last)
     ongoing = last >= today() - DAY
     home.extend(first, last, sources, ongoing=ongoing, demo=False)
@@ -59,6 +62,14 @@ def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Pat
     with progress(sum(weight(r) for r in runs)) as step:
         turner.turn(runs, step)
     _summary(turner, flywheel, last)
+
+
+def _sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
+    """Say where each observation's daily files are, in a folder or in those below it."""
+    names = [o.name for o in catalog([flywheel]).observations if (folder / o.name).is_dir()]
+    if names:
+        return {name: str(folder / name) for name in names}
+    return {flywheel.views[0].fact.observation.name: str(folder)}
 
 
 def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> None:

@@ -2,15 +2,18 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from flywheel_assets.changes.graph import ROWS, Lineage
+from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import MissingPartitionError
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.registry import Registry
@@ -19,15 +22,22 @@ from flywheel_assets.stores.tables import Tables
 
 @dataclass(frozen=True)
 class Build:
-    """The home that assets are compiled for."""
+    """The home that assets are compiled for, and what its tables mean and are made of."""
 
     home: Home
     settings: Settings
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    graph: Lineage = field(default_factory=lambda: Lineage([]))
 
     @property
     def tables(self) -> Tables:
         """The lakehouse."""
         return Tables(self.home.lakehouse)
+
+    @property
+    def declared(self) -> Declared:
+        """By which declaration each partition was made."""
+        return Declared(self.home.declared)
 
     @property
     def models(self) -> Models:
@@ -78,6 +88,7 @@ class Build:
                 "dagster/column_schema": column_schema(schema, columns),
                 "dagster/uri": self.tables.path(key).as_uri(),
                 "dagster/table_name": key.replace("/", "."),
+                **_made_of(key, self.graph),
             },
         )
 
@@ -97,6 +108,31 @@ class Build:
                 found=f"{len(missing)} days without it, {', '.join(missing[:3])} first",
                 remedy=f"materialize them: flywheel run --from {missing[0]} --to {missing[-1]}",
             )
+
+
+def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:
+    """Give the columns of other tables that each column is made of."""
+    return dg.TableColumnLineage(
+        {
+            column.name: [
+                dg.TableColumnDep(dg.AssetKey(source.table.split("/")), source.name)
+                for source in graph.sources(column)
+            ]
+            for column in graph.columns(key)
+            if column.name != ROWS
+        }
+    )
+
+
+def _made_of(key: str, graph: Lineage) -> dict[str, dg.MarkdownMetadataValue]:
+    """Show a table's column lineage as a table: the open-source pages do not draw it."""
+    lines = [
+        f"| {c.name} | {', '.join(f'`{source}`' for source in graph.sources(c))} |"
+        for c in graph.columns(key)
+        if c.name != ROWS
+    ]
+    head = "| column | made of |\n|---|---|\n"
+    return {"column_lineage": dg.MetadataValue.md(head + "\n".join(lines))} if lines else {}
 
 
 def column_schema(schema: Mapping[str, Any], columns: Mapping[str, str]) -> dg.TableSchema:

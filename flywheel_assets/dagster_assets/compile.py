@@ -1,15 +1,19 @@
 """From declarations to Dagster definitions: assets, checks, jobs, schedules."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
+from flywheel_assets.changes.meaning import meanings
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.collect import collect, collect_decisions, reported
 from flywheel_assets.dagster_assets.decisions import decisions_asset, shown
 from flywheel_assets.dagster_assets.drift import drift_asset
 from flywheel_assets.dagster_assets.features import features_asset
 from flywheel_assets.dagster_assets.model import model_asset
+from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.organize import (
     organize_decisions,
     organize_dimension,
@@ -51,11 +55,13 @@ def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definit
         When two different things share a name.
     """
     things = catalog(flywheels)
+    build = replace(build, meanings=meanings(things.flywheels), graph=lineage(things.flywheels))
     jobs, ticks = schedules(build, things)
     return dg.Definitions(
         assets=assets(build, things),
         jobs=jobs,
         schedules=ticks,
+        sensors=sensors(things),
         executor=dg.in_process_executor,
     )
 

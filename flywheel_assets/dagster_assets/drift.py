@@ -19,7 +19,8 @@ from flywheel_assets.stages import drift as stage
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
-from flywheel_assets.stages.drift import DRIFT_SCHEMA, PROFILE_SCHEMA, Profile, profiles
+from flywheel_assets.stages.distance import Profile
+from flywheel_assets.stages.drift import DRIFT_SCHEMA, PROFILE_SCHEMA, profiles
 from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema

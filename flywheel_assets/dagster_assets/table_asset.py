@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.build import Build, column_lineage
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
 from flywheel_assets.stages.clock import DAY, days
@@ -125,6 +125,9 @@ def report(
         )
     if first == last:
         metadata["dagster/partition_row_count"] = counts.get(first, 0)
+    if key in build.meanings:
+        build.declared.record(key, first, last, build.meanings[key])
+        metadata["dagster/column_lineage"] = column_lineage(key, build.graph)
     severity = {True: dg.AssetCheckSeverity.WARN, False: dg.AssetCheckSeverity.ERROR}
     return dg.MaterializeResult(
         asset_key=asset,

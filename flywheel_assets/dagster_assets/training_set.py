@@ -8,6 +8,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
+from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import inputs, reach, read_snapshots
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.fingerprint import fingerprint
@@ -19,7 +20,12 @@ from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import seen_again, spine_schema
-from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
+from flywheel_assets.stages.training_set import (
+    decided_on,
+    followed_schema,
+    training_schema,
+    training_set,
+)
 
 
 def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
@@ -59,11 +65,18 @@ def _needs(flywheel: Flywheel, first: date, last: date) -> Iterator[tuple[str, d
 
 def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.DataFrame:
     decided, newest = decided_on(flywheel, first), decided_on(flywheel, last)
+    require_back(build, flywheel, decided, newest)
     decisions = build.tables.read(
         "organize/fct_decision", DECISION_SCHEMA, decided + DAY, newest + DAY
     )
+    outcome = flywheel.outcome.fact
     followed = [
-        build.tables.read(f"organize/fct_{fact.name}", fact_schema(fact), decided, last)
+        build.tables.read(
+            f"organize/fct_{fact.name}",
+            followed_schema(flywheel) if fact is outcome else fact_schema(fact),
+            decided,
+            last,
+        )
         for fact in _followers(flywheel)
     ]
     made, facts, *exposures = pl.collect_all(

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
@@ -21,7 +22,7 @@ from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.home import Home
 
 UPSTREAM_CHUNK = timedelta(days=92)
-_FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Turner:
         self.home = home
         self.instance = dg.DagsterInstance.get()
         self.clock = Clock()
-        definitions = compile_flywheels(build_for(home), flywheels)
+        self._build, self._flywheels = build_for(home), flywheels
+        definitions = compile_flywheels(self._build, flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         for run in orphans(self.instance):
             settle(self.instance, run)
@@ -113,19 +115,39 @@ class Turner:
         self.clock.wall += time.perf_counter() - begun
         return self.clock
 
+    def force(self, run: Run) -> None:
+        """Execute a run whatever is there already.
+
+        Raises
+        ------
+        FlywheelError
+            When a step or a blocking check fails.
+        """
+        begun = time.perf_counter()
+        self._execute(run)
+        self.clock.wall += time.perf_counter() - begun
+
+    def has(self, key: str) -> bool:
+        """Say whether there is an asset of this key."""
+        return dg.AssetKey(key.split("/")) in self._job.asset_layer.executable_asset_keys
+
     def done(self, run: Run) -> bool:
-        """Say whether every asset of a run has every day of it."""
+        """Say whether every asset of a run has every day of it, and the loop all decisions."""
         wanted = {day.isoformat() for day in days(run.first, run.last)}
-        return all(
+        there = all(
             wanted <= self.instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
             for key in run.assets
         )
+        if not there or set(LOOP).isdisjoint(run.assets):
+            return there
+        span = (run.first - DAY, run.last - DAY)
+        return not any(not_back(self._build, flywheel, *span) for flywheel in self._flywheels)
 
     def _execute(self, run: Run) -> None:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}
         tags = {PROCESS: str(os.getpid())}
         if run.first != run.last:
-            tags |= {_FIRST: run.first.isoformat(), _LAST: run.last.isoformat()}
+            tags |= {FIRST: run.first.isoformat(), LAST: run.last.isoformat()}
         result = self._job.get_subset(asset_selection=keys).execute_in_process(
             instance=self.instance,
             partition_key=run.first.isoformat() if run.first == run.last else None,

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
 from flywheel_assets.declare.rules import (
     RESERVED,
+    check_choice,
     check_columns,
     check_name,
     check_owners,
@@ -38,6 +39,10 @@ class Field:
         Inclusive bounds of a number.
     allowed : sequence, optional
         The only values there may be.
+    known : {"at_once", "with_outcome"}
+        What is known only when the outcome is, for example how long the call that sold took, may
+        be the outcome and its reward, and is refused in features: there it would tell the model
+        what it is asked.
 
     Examples
     --------
@@ -52,9 +57,15 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     allowed: tuple[Any, ...] | None = None
+    known: Literal["at_once", "with_outcome"] = "at_once"
 
     def __post_init__(self) -> None:
         check_name(self.name, "a field")
+        check_choice(
+            self.known,
+            ("at_once", "with_outcome"),
+            f"field {self.name!r} known at_once or with_outcome",
+        )
         if self.name in RESERVED:
             raise DeclarationError(
                 expected="a field with a name of its own",
@@ -118,7 +129,10 @@ class _TableSource:
     known_at : str, optional
         The source column that says when it became known.
     delay : timedelta
-        Where there is no such column: known at ``event_time + delay``.
+        How much later than the one column of the two that is declared it became known. Without
+        an event_time that is also when it happened: a verdict seven days after its transaction.
+    decision_id : str, optional
+        The source column that names the decision which a record answers, if any.
     """
 
     path: str
@@ -128,6 +142,7 @@ class _TableSource:
     time_zone: str = "UTC"
     known_at: str | None = None
     delay: timedelta = timedelta(0)
+    decision_id: str | None = None
     separator: str = ","
     encoding: str = "utf-8"
     final_newline: bool = True
@@ -142,11 +157,12 @@ class _TableSource:
                 found=repr(self.time_zone),
                 remedy="write for example 'Europe/London'",
             ) from None
-        if self.delay < timedelta(0) or (self.known_at and self.delay):
+        both = self.event_time is not None and self.known_at is not None
+        if self.delay < timedelta(0) or (both and self.delay):
             raise DeclarationError(
-                expected="a delay of zero or more, or a known_at column, not both",
+                expected="a delay of zero or more after event_time or known_at, not after both",
                 found=f"delay={self.delay}, known_at={self.known_at!r}",
-                remedy="leave one of the two out",
+                remedy="leave one of the three out",
             )
 
     def source_column(self, field_name: str) -> str:
@@ -271,8 +287,14 @@ class Observation:
 
     @property
     def tells_when(self) -> bool:
-        """Whether its records say when it happened, and not only when it became known."""
-        return self.source is None or self.source.event_time is not None
+        """Whether its records say when, and not only in which day's file they stand."""
+        source = self.source
+        return source is None or (source.event_time or source.known_at) is not None
+
+    @property
+    def with_outcome(self) -> frozenset[str]:
+        """The fields that no feature may look at."""
+        return frozenset(f.name for f in self.fields if f.known == "with_outcome")
 
     @property
     def is_full_dump(self) -> bool:

@@ -1,6 +1,6 @@
 """Features: windowed aggregations over facts, attributes of dimensions, expressions over those."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -193,7 +193,8 @@ class FeatureView:
     Raises
     ------
     DeclarationError
-        For names used twice, and for expressions over columns that are not there.
+        For names used twice, for expressions over columns that are not there, and for fields that
+        are declared as known only with the outcome.
     """
 
     name: str
@@ -220,6 +221,10 @@ class FeatureView:
         for aggregation in self.aggregations:
             where = f"aggregation {aggregation.name!r} of {what}"
             check_columns(aggregation.columns, self.fact.schema, where)
+            looks_at = [*aggregation.columns]
+            if aggregation.where is not None:
+                looks_at += aggregation.where.meta.root_names()
+            _check_known(looks_at, self.fact.with_outcome, where)
             if not aggregation.description:
                 raise DeclarationError(
                     expected=f"{where} with a description, for whoever reads the table",
@@ -236,6 +241,7 @@ class FeatureView:
                 check_expression(aggregation.where, self.fact.schema, where)
         for dimension, attributes in self.dimensions.items():
             check_columns(attributes, dimension.attributes, f"attributes of {what}")
+            _check_known(attributes, dimension.observation.with_outcome, f"attributes of {what}")
         valid = [*self.entity.keys, AS_OF, *(a.name for a in self.aggregations)]
         valid += [name for names in self.dimensions.values() for name in names]
         for expression in self.expressions:
@@ -262,3 +268,14 @@ class FeatureView:
         """How far back the view looks; None for the whole history."""
         windows = [a.window for a in self.aggregations]
         return None if None in windows else max(w for w in windows if w is not None)
+
+
+def _check_known(columns: Iterable[str], with_outcome: frozenset[str], what: str) -> None:
+    """Refuse what is known only when the outcome is."""
+    for column in columns:
+        if column in with_outcome:
+            raise DeclarationError(
+                expected=f"{what} to look at what is known when a decision is made",
+                found=f"{column!r}, known only with the outcome",
+                remedy="leave it out, or declare its field known='at_once' if it is",
+            )

@@ -42,7 +42,7 @@ def _meaning(thing: Any) -> Any:
             ),
         ]
     if isinstance(thing, Mapping):
-        return [(_meaning(k), _meaning(v)) for k, v in thing.items()]
+        return sorted((_meaning(k), _meaning(v)) for k, v in thing.items())
     if isinstance(thing, tuple | list):
         return [_meaning(t) for t in thing]
     return repr(thing)

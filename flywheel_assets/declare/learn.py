@@ -46,8 +46,10 @@ class Outcome:
     reward : polars expression, optional
         Summed over those rows: what a success is worth. 1.0 for each success, if left out.
     exposure : Fact, optional
-        What the product says it did, by ``decision_id``: a decision that no row of it answers was
-        not carried out, and becomes no training row. Every decision was carried out, if left out.
+        What the product says it did, by ``decision_id``: a decision that no row of it answers
+        within the horizon was not carried out, and becomes no training row. Where the fact has a
+        column ``action``, it must be the action that was decided. Every decision was carried out,
+        if left out.
     """
 
     fact: Fact

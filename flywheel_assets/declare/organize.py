@@ -124,6 +124,17 @@ class Fact:
         return {**base, **extra, **derived}
 
     @property
+    def with_outcome(self) -> frozenset[str]:
+        """The columns that no feature may look at, those derived from such fields among them."""
+        fields = self.observation.with_outcome
+        derived = {
+            name
+            for name, expression in self.derive.items()
+            if not fields.isdisjoint(expression.meta.root_names())
+        }
+        return fields | derived
+
+    @property
     def descriptions(self) -> dict[str, str]:
         """Column name -> what it means."""
         computed = {name: f"Computed as {expression}." for name, expression in self.derive.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ class Queries:
     target: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class Begin:
+class Begin(NamedTuple):
     """Where a window begins: so long before its upper edge, rounded down to a multiple of a step.
 
     Parameters
@@ -126,20 +125,19 @@ class Channel:
             self.change_starts,
             self.change_time,
             self.change_row,
-            self.queries.target,
             *arguments,
         )
 
 
-def channel(rows: Rows, queries: Queries, begins: Sequence[Begin | None]) -> Channel:
+def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     """Find which rows each window covers.
 
     Parameters
     ----------
-    begins : sequence of Begin or None
-        Where each window begins, the longest last; None for one that covers all.
+    begins : sequence of Begin, (n_windows,)
+        Where each window begins, the longest last.
     """
-    from flywheel_assets.point_in_time.kernels import ranges
+    from flywheel_assets.point_in_time.kernels import order, ranges
     from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
 
     parts = entities_in_parts(rows.starts, queries.starts)
@@ -160,18 +158,17 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin | None]) -> Cha
         change_time = np.empty(change_starts[-1], np.int64)
         change_row = np.empty(change_starts[-1], np.int32)
         spread(ranges.changes, parts, *given, regular, change_starts, change_time, change_row)
+        taken = np.empty_like(change_row)
+        spread(order.sort, parts, change_starts, change_time, change_time, taken)
+        spread(order.reorder, parts, change_starts, taken, change_row)
         if regular.all():
             regular = np.empty(0, np.bool_)
     high = np.empty(queries.upper.size, np.int32)
     spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
     low = np.empty((len(begins), high.size), np.int32)
-    for w, begin in enumerate(begins):
-        if begin is None:
-            low[w] = np.repeat(rows.starts[:-1], np.diff(queries.starts))
-            np.minimum(low[w], high, out=low[w])
-        else:
-            given = (rows.starts, queries.starts, rows.event_time, queries.upper)
-            spread(ranges.lows, parts, *given, begin.back, begin.step, high, low[w])
+    backs, steps = (np.array(given, np.int64) for given in zip(*begins, strict=True))
+    given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
+    spread(ranges.lows, parts, *given, high, low)
     return Channel(
         rows=rows,
         queries=queries,

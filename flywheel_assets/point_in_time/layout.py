@@ -37,21 +37,21 @@ class Sorted:
 
     def arrange(self, values: Chunks) -> NDArray[Any]:
         """Bring a column, (n_input_rows,), into this order, (n_rows,)."""
-        from flywheel_assets.point_in_time.kernels.order import gather
-        from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+        return self._reordered(_scattered(values, self.slot, self.taken.size))
 
-        slotted = _scattered(values, self.slot, self.taken.size)
-        out = np.empty_like(slotted)
-        spread(gather, rows_in_parts(out.size), slotted, self.taken, out)
-        return out
-
-    def places(self, rows: Ints) -> NDArray[np.int32]:
-        """Say where some input rows stand; -1 for those of no entity."""
+    def arrange_few(self, rows: Ints, values: Ints, others: int) -> Ints:
+        """Make a column, (n_rows,), of what is known of a few input rows, and of all others."""
+        out = np.full(self.taken.size, others)
         slots = self.slot[rows]
-        where = np.empty(self.taken.size + 1, np.int32)
-        where[self.taken] = np.arange(self.taken.size, dtype=np.int32)
-        where[-1] = -1
-        return where[slots]
+        out[slots[slots >= 0]] = values[slots >= 0]
+        return self._reordered(out)
+
+    def _reordered(self, slotted: NDArray[Any]) -> NDArray[Any]:
+        from flywheel_assets.point_in_time.kernels.order import reorder
+        from flywheel_assets.point_in_time.kernels.threads import entities_in_parts, spread
+
+        spread(reorder, entities_in_parts(self.starts), self.starts, self.taken, slotted)
+        return slotted
 
 
 def _scattered(values: Chunks, slot: NDArray[np.int32], n_rows: int) -> NDArray[Any]:
@@ -89,8 +89,14 @@ class Codes:
         return Codes([numbers], self.least, self.n_entities)
 
 
-def arrange(codes: Codes, *times: Chunks) -> Sorted:
+def arrange(codes: Codes, *times: Chunks) -> tuple[Sorted, list[Ints]]:
     """Sort rows by entity, then by one time or two; equal rows keep their order.
+
+    Returns
+    -------
+    Sorted
+    times : list of ndarray of int64, (n_rows,)
+        In that order.
 
     Raises
     ------
@@ -122,13 +128,10 @@ def arrange(codes: Codes, *times: Chunks) -> Sorted:
             0, some.size, some, least, counts[k], slot[first : first + some.size]
         ),
     )
-    first = _scattered(times[0], slot, int(starts[-1]))
-    second = first
-    if times[-1] is not times[0]:
-        second = _scattered(times[-1], slot, int(starts[-1]))
-    taken = np.empty(first.size, np.int32)
-    spread(order.fix, entities_in_parts(starts), starts, first, second, taken)
-    return Sorted(starts, slot, taken)
+    arranged = [_scattered(time, slot, int(starts[-1])) for time in times]
+    taken = np.empty(arranged[0].size, np.int32)
+    spread(order.sort, entities_in_parts(starts), starts, arranged[0], arranged[-1], taken)
+    return Sorted(starts, slot, taken), arranged
 
 
 def codes_of(events: pl.DataFrame, spine: pl.DataFrame, by: Sequence[str]) -> tuple[Codes, Codes]:

@@ -11,7 +11,7 @@ from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.point_in_time.channel import Channel
 
 if TYPE_CHECKING:
-    from flywheel_assets.point_in_time.compute import Column
+    from flywheel_assets.point_in_time.results import Column
 
 _AT_ONCE = 8_000_000
 """How many rows of windows are listed at once: some hundred megabytes."""
@@ -23,14 +23,14 @@ def listed(
     aggregation: Aggregation,
     ready: Channel,
     window: int,
-    counts: NDArray[np.int32],
+    counts: NDArray[np.int64],
     columns: "Mapping[str, Column]",
 ) -> pl.Series:
     """Compute an aggregation from the rows of each window; its cost is that of listing them.
 
     Parameters
     ----------
-    counts : ndarray of int32, (n_queries,)
+    counts : ndarray of int64, (n_queries,)
         How many rows each window holds, in the order of the spine.
     """
     few = (
@@ -77,7 +77,7 @@ def _list(  # noqa: PLR0913  which rows of which queries
 
     size = (ends[last - 1] if last else 0) - (ends[first - 1] if first else 0)
     out = np.empty(size, np.int32)
-    ready.spread(listing, window, newest, ends, first, last, out)
+    ready.spread(listing, ready.queries.target, window, newest, ends, first, last, out)
     return out
 
 

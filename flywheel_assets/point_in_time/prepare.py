@@ -103,7 +103,7 @@ class Prepared:
     rows: Rows
     order: Sorted
     queries: Queries
-    begins: Callable[[Span], Begin | None]
+    begins: Callable[[Span], Begin]
 
 
 def prepare(  # noqa: PLR0913  two frames, and what their columns mean
@@ -125,9 +125,8 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     check_zones(table, spine, at)
     moments = flat(microseconds(spine, at)) - conventions.lag // _MICROSECOND
     codes, spine_codes = codes_of(table, spine, by)
-    asked = arrange(spine_codes, [moments])
+    asked, [moments] = arrange(spine_codes, [moments])
     target = asked.arrange([np.arange(moments.size, dtype=np.int32)])
-    moments = asked.arrange([moments])
     queries = Queries(
         starts=asked.starts,
         upper=moments + (conventions.upper == "included"),
@@ -136,11 +135,9 @@ def prepare(  # noqa: PLR0913  two frames, and what their columns mean
     # Edges are moved by a microsecond, the finest time there is, to take in or leave out a moment.
     moved = (conventions.upper == "included") - (conventions.lower == "excluded")
 
-    def begins(span: Span) -> Begin | None:
+    def begins(span: Span) -> Begin:
         window, aligned = span
-        if window is None:
-            return None
-        back = min(window // _MICROSECOND, _EVER)
+        back = _EVER if window is None else min(window // _MICROSECOND, _EVER)
         return Begin(back + moved, _DAY if aligned else 1)
 
     order, rows = _rows(table, codes, conventions, ties=ties)
@@ -177,23 +174,27 @@ def _rows(
     *,
     ties: bool,
 ) -> tuple[Sorted, Rows]:
-    happened = microseconds(table, EVENT_TIME)
-    known = microseconds(table, KNOWN_AT) if KNOWN_AT in table.columns else happened
+    from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+
+    clocks = [microseconds(table, c) for c in (EVENT_TIME, KNOWN_AT) if c in table.columns]
     lasting, until = replaced(table, availability=conventions.availability)
-    order = arrange(codes.without(lasting[until == NEVER]), happened, known)
-    event_time = order.arrange(happened)
-    known_at = event_time if known is happened else order.arrange(known)
+    order, times = arrange(codes.without(lasting[until == NEVER]), *clocks)
+    event_time, known_at = times[0], times[-1]
     if ties and OBSERVATION_ID in table.columns:
         _untie(order, event_time, known_at, table[OBSERVATION_ID])
     visible_from, settle = event_time, conventions.settle // _MICROSECOND
     if conventions.availability and known_at is not event_time:
         known_at = known_at - settle if settle else known_at
-        visible_from = np.maximum(event_time, known_at, out=known_at)
+        visible_from = known_at
+
+        def later(first: int, last: int) -> None:
+            some = slice(first, last)
+            np.maximum(event_time[some], known_at[some], out=known_at[some])
+
+        spread(later, rows_in_parts(event_time.size))
     visible_to: Ints | None = None
     if lasting.size:
-        places = order.places(lasting)
-        visible_to = np.full(event_time.size, np.iinfo(np.int64).max)
-        visible_to[places[places >= 0]] = until[places >= 0] - settle
+        visible_to = order.arrange_few(lasting, until - settle, np.iinfo(np.int64).max)
     return order, Rows(
         starts=order.starts,
         event_time=event_time,

@@ -107,13 +107,14 @@ def replaced(
     firsts = found.unique("root", keep="first", maintain_order=True).select(
         pl.col("root").alias(OBSERVATION_ID), pl.col("known").alias("until")
     )
+    # Again the few rows first: a join would carry all of them along.
+    named = pl.col(OBSERVATION_ID).is_in(firsts[OBSERVATION_ID].implode())
+    rows = events.select(pl.arg_where(named).cast(pl.Int64)).to_series()
     roots = (
-        events.lazy()
-        .select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), OBSERVATION_ID)
-        .join(firsts.lazy(), on=OBSERVATION_ID)
-        .join(found.lazy().select("row"), on="row", how="anti")
+        pl.DataFrame({"row": rows, OBSERVATION_ID: events[OBSERVATION_ID].gather(rows)})
+        .join(firsts, on=OBSERVATION_ID)
+        .join(found.select("row"), on="row", how="anti")
         .select("row", "until", withdraws=pl.lit(value=False))
-        .collect()
     )
     ends = pl.concat([roots, found.select("row", "until", "withdraws")]).filter(
         pl.col("until").is_not_null() | pl.col("withdraws")

@@ -11,10 +11,11 @@ from flywheel_assets.errors import ColumnsError
 from flywheel_assets.point_in_time.channel import channel
 from flywheel_assets.point_in_time.chunks import Chunks, flat
 from flywheel_assets.point_in_time.compiling import announced
-from flywheel_assets.point_in_time.compute import Column, compute
+from flywheel_assets.point_in_time.compute import compute
 from flywheel_assets.point_in_time.conventions import DEFAULT, Conventions
 from flywheel_assets.point_in_time.encode import Encoded, encode
 from flywheel_assets.point_in_time.prepare import Prepared, needed, prepare, spans
+from flywheel_assets.point_in_time.results import Column
 
 _BY_PLACE = frozenset({"first", "last", "first_n", "last_n"})
 

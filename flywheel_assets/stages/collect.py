@@ -86,7 +86,7 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
         The observation's columns, ``reason`` (null for a sound record), ``partition_date`` (null
         where nothing dates the record) and where it stood. Every record comes back, in order.
     """
-    raw = _with_links(raw)
+    raw = _with_links(raw, source)
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
@@ -201,8 +201,11 @@ def _accounts(
     )
 
 
-def _with_links(raw: pl.DataFrame) -> pl.DataFrame:
-    """Add what a file's record does not say: an id of its own, and what it links to."""
+def _with_links(raw: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Add the decision that a file's record answers, and what no file says: its id, other links."""
+    if source.decision_id is not None:
+        answered = pl.col(source.decision_id).cast(pl.String).alias(SAID[DECISION_ID])
+        raw = raw.with_columns(answered)
     lacking = [c for c in SAID.values() if c not in raw.columns]
     return raw.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in lacking)
 
@@ -286,7 +289,8 @@ def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
 
 
 def _known(source: Source) -> list[pl.Expr]:
-    known, event = pl.col("=known_at"), pl.col("=event_time")
+    # Beside both columns no delay is declared.
+    known, event = pl.col("=known_at") + source.delay, pl.col("=event_time")
     if isinstance(source, DailyFiles):
         arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         if source.event_time is None:
@@ -345,7 +349,8 @@ def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
     if isinstance(source, DailyFiles):
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
         closed = closed.dt.replace_time_zone(source.time_zone, non_existent="null")
-        future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
+        if source.event_time is not None:
+            future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
         reasons.append(
             pl.when(late & ~future)

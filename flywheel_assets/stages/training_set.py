@@ -9,13 +9,25 @@ import polars as pl
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Outcome
-from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
+from flywheel_assets.declare.rules import (
+    AS_OF,
+    CORRECTS,
+    DECISION_ID,
+    EVENT_TIME,
+    KNOWN_AT,
+    OBSERVATION_ID,
+    PARTITION,
+    RETRACTS,
+)
 from flywheel_assets.point_in_time import Conventions, windows
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT, candidate_type, decision_schema
+from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import Snapshots, seen, seen_schema
 
 LABEL, REWARD, WEIGHT = "outcome", "reward", "weight"
+OBSERVED = (PARTITION, OBSERVATION_ID, EVENT_TIME, KNOWN_AT, RETRACTS, CORRECTS, DECISION_ID)
+ACTION = "action"
 _WORTH, _CLOSES = "_worth", "_closes"
 
 
@@ -28,6 +40,16 @@ def training_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
         REWARD: pl.Float64(),
         WEIGHT: pl.Float64(),
     }
+
+
+def followed_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
+    """Give the columns of the outcome's fact that `training_set` looks at."""
+    outcome, schema = flywheel.outcome, fact_schema(flywheel.outcome.fact)
+    asked = [e for e in (outcome.where, outcome.reward) if e is not None]
+    if any(e.meta.has_multiple_outputs() for e in asked):  # pl.all() does not name what it reads
+        return schema
+    needed = {*OBSERVED, *flywheel.entity.keys, *(n for e in asked for n in e.meta.root_names())}
+    return {name: dtype for name, dtype in schema.items() if name in needed}
 
 
 def decided_on(flywheel: Flywheel, matured: date) -> date:
@@ -53,9 +75,9 @@ def training_set(
         The views' partitions of the days that they were decided for: what they saw.
     facts : DataFrame
         Rows of the outcome's fact from the first decision's horizon to what was known when the last
-        one matured.
+        one matured; `followed_schema` names the columns that are looked at.
     exposures : DataFrame, optional
-        Rows of the outcome's exposure, of the same days.
+        Rows of the outcome's exposure, of the same days: without one no decision was carried out.
 
     Returns
     -------
@@ -66,7 +88,7 @@ def training_set(
     outcome, keys = flywheel.outcome, list(flywheel.entity.keys)
     mine = decisions.filter(flywheel=flywheel.name)
     if exposures is not None:
-        mine = mine.join(exposures, on=DECISION_ID, how="semi", maintain_order="left")
+        mine = _carried_out(mine, exposures, outcome)
     spine = mine.with_columns(
         pl.col("candidate").str.json_decode(candidate_type(flywheel)),
         pl.col(DECIDED_AT).alias(AS_OF),
@@ -82,6 +104,26 @@ def training_set(
     ).select(*training_schema(flywheel))
 
 
+def _carried_out(
+    decisions: pl.DataFrame, exposures: pl.DataFrame, outcome: Outcome
+) -> pl.DataFrame:
+    """Keep the decisions of which the product says that it did what was decided."""
+    by = [DECISION_ID, *({ACTION} & set(exposures.columns))]
+    told = windows(
+        exposures,
+        decisions.select(*by, _closing(outcome)),
+        (Aggregation(name="told", function="count", window=outcome.horizon),),
+        by=by,
+        at=_CLOSES,
+        conventions=Conventions(settle=outcome.settle),
+    )
+    return decisions.filter(told["told"] > 0)
+
+
+def _closing(outcome: Outcome) -> pl.Expr:
+    return (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)
+
+
 def _followed(
     decisions: pl.DataFrame, facts: pl.DataFrame, outcome: Outcome, keys: Sequence[str]
 ) -> tuple[pl.Series, pl.Series]:
@@ -92,7 +134,6 @@ def _followed(
     """
     reward = pl.lit(1.0) if outcome.reward is None else outcome.reward.cast(pl.Float64)
     rows = facts.with_columns(reward.alias(_WORTH))
-    closes = (pl.col(DECIDED_AT) + outcome.horizon).alias(_CLOSES)
     counted = pl.lit(value=True) if outcome.where is None else outcome.where
     totals = []
     for by, where in (
@@ -107,7 +148,7 @@ def _followed(
         totals.append(
             windows(
                 rows,
-                decisions.select(*by, closes),
+                decisions.select(*by, _closing(outcome)),
                 asked,
                 by=by,
                 at=_CLOSES,

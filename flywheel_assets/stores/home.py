@@ -73,6 +73,11 @@ class Home:
         return self.root / "inbox"
 
     @property
+    def declared(self) -> Path:
+        """By which declaration each partition of each table was made."""
+        return self.root / "declared"
+
+    @property
     def _file(self) -> Path:
         return self.root / "home.json"
 

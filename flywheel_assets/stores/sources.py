@@ -65,8 +65,9 @@ def read_source(
 
 
 def _needed(observation: Observation, source: Source) -> list[str]:
-    times = [c for c in (source.event_time, source.known_at) if c is not None]
-    return list(dict.fromkeys([*map(source.source_column, observation.schema), *times]))
+    said = (source.event_time, source.known_at, source.decision_id)
+    fields = map(source.source_column, observation.schema)
+    return list(dict.fromkeys([*fields, *(c for c in said if c is not None)]))
 
 
 def _read_file(file: Path, columns: list[str], source: Source) -> pl.DataFrame:

@@ -19,48 +19,46 @@ def _bits(bits: Any, floats: bool) -> Any:
     return bits
 
 
-@njit(cache=True, nogil=True)
-def number(first: int, last: int, starts: Any, bits: Any, floats: bool, codes: Any) -> None:
-    """Give each entity's distinct values numbers from 0, in order of appearance.
+@njit(cache=True)
+def _number(values: Any, floats: bool, known: Any, taken: Any, codes: Any) -> None:
+    """Give an entity's distinct values numbers from 0, in order of appearance.
 
     Parameters
     ----------
-    bits : ndarray of int64, (n_rows,)
-        The values as they are in memory.
-    floats : bool
-        Whether they are floating-point numbers.
+    values : ndarray of int64, (n_rows,)
+        As they are in memory.
+    known, taken : ndarray of int64 and int32, (capacity,)
+        A hash table's values and their numbers; as long as the capacity of so many rows.
     codes : ndarray of int32, (n_rows,)
         Written.
     """
-    biggest = 1
-    for g in range(first, last):
-        biggest = max(biggest, starts[g + 1] - starts[g])
-    capacity: Any = 2
-    while capacity < 2 * biggest:
-        capacity *= 2
     # Unsigned, since compiled code looks twice at an index that may be negative.
-    one = np.uint64(1)
-    known = np.empty(capacity, np.int64)
-    taken = np.empty(capacity, np.int32)
-    for g in range(first, last):
-        begin, end = starts[g], starts[g + 1]
-        size: Any = 2
-        while size < 2 * (end - begin):
-            size *= 2
-        mask = np.uint64(size - 1)
-        for k in range(size):
-            taken[k] = -1
-        found = 0
-        for i in range(begin, end):
-            value = _bits(bits[i], floats)
-            mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
-            h = (mixed ^ (mixed >> np.uint64(32))) & mask
-            while taken[h] >= 0 and known[h] != value:
-                h = (h + one) & mask
-            if taken[h] < 0:
-                known[h], taken[h] = value, found
-                found += 1
-            codes[i] = taken[h]
+    one, size = np.uint64(1), _capacity(values.size)
+    mask, shift = np.uint64(size - 1), np.uint64(64)
+    while size > 1:
+        size >>= 1
+        shift -= one
+    taken[: mask + one] = -1
+    found = 0
+    for i in range(values.size):
+        value = _bits(values[i], floats)
+        # Fibonacci hashing: the upper bits of the product are the mixed ones.
+        h = (np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)) >> shift
+        while taken[h] >= 0 and known[h] != value:
+            h = (h + one) & mask
+        if taken[h] < 0:
+            known[h], taken[h] = value, found
+            found += 1
+        codes[i] = taken[h]
+
+
+@njit(cache=True)
+def _capacity(n_rows: int) -> Any:
+    """Give the size of a hash table for so many rows, a power of two."""
+    size: Any = 2
+    while size < 4 * n_rows:
+        size *= 2
+    return size
 
 
 @njit(cache=True, nogil=True)
@@ -76,18 +74,27 @@ def distinct(
     change_starts: Any,
     change_time: Any,
     change_row: Any,
-    target: Any,
-    codes: Any,
+    values: Any,
+    floats: bool,
     out: Any,
 ) -> None:
-    """Write the number of distinct codes of each window, (n_windows, n_queries).
+    """Write the number of distinct values of each window, (n_windows, n_queries).
 
     Lower and upper edges only move on, since queries come in order of time.
+
+    Parameters
+    ----------
+    values : ndarray of int64, (n_rows,)
+        As they are in memory.
+    floats : bool
+        Whether they are floating-point numbers.
     """
     n_windows = low.shape[0]
     biggest = 1
     for g in range(first_entity, last_entity):
         biggest = max(biggest, starts[g + 1] - starts[g])
+    known, taken = np.empty(_capacity(biggest), np.int64), np.empty(_capacity(biggest), np.int32)
+    codes = np.empty(biggest, np.int32)
     present = np.empty(biggest, np.bool_)
     times = np.empty((n_windows, biggest), np.int32)
     left = np.empty(n_windows, np.int64)
@@ -96,6 +103,7 @@ def distinct(
         first, size = starts[g], starts[g + 1] - starts[g]
         if query_starts[g] == query_starts[g + 1] or size == 0:
             continue
+        _number(values[first : first + size], floats, known, taken, codes)
         change, last_change = change_starts[g], change_starts[g + 1]
         for r in range(size):
             present[r] = regular.size == 0 or regular[first + r]
@@ -116,22 +124,22 @@ def distinct(
                     for w in range(n_windows):
                         if row >= left[w]:
                             if comes:
-                                found[w] += times[w, codes[row]] == 0
-                                times[w, codes[row]] += 1
+                                found[w] += times[w, codes[row - first]] == 0
+                                times[w, codes[row - first]] += 1
                             else:
-                                times[w, codes[row]] -= 1
-                                found[w] -= times[w, codes[row]] == 0
+                                times[w, codes[row - first]] -= 1
+                                found[w] -= times[w, codes[row - first]] == 0
             for w in range(n_windows):
                 # Rows that would come in only to go out again are passed over.
                 to = low[w, q]
                 for i in range(left[w], min(to, right)):
                     if present[i - first]:
-                        times[w, codes[i]] -= 1
-                        found[w] -= times[w, codes[i]] == 0
+                        times[w, codes[i - first]] -= 1
+                        found[w] -= times[w, codes[i - first]] == 0
                 for i in range(max(to, right), high[q]):
                     if present[i - first]:
-                        found[w] += times[w, codes[i]] == 0
-                        times[w, codes[i]] += 1
+                        found[w] += times[w, codes[i - first]] == 0
+                        times[w, codes[i - first]] += 1
                 left[w] = max(left[w], to)
-                out[w, target[q]] = found[w]
+                out[w, q] = found[w]
             right = max(right, high[q])

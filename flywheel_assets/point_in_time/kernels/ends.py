@@ -19,7 +19,6 @@ def ends(
     change_starts: Any,
     change_time: Any,
     change_row: Any,
-    target: Any,
     values: Any,
     oldest: Any,
     newest: Any,
@@ -54,10 +53,10 @@ def ends(
                     while i >= low[w, q] and not present[i - first]:
                         i -= 1
                     if i >= low[w, q]:
-                        newest[w, target[q]] = values[i]
+                        newest[w, q] = values[i]
                 if oldest.size:
                     j = low[w, q]
                     while j < high[q] and not present[j - first]:
                         j += 1
                     if j < high[q]:
-                        oldest[w, target[q]] = values[j]
+                        oldest[w, q] = values[j]

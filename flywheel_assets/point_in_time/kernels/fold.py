@@ -1,7 +1,7 @@
-"""Folding a family over every window: rows in tiles of 16, tiles in tiles of 256.
+"""Folding a family over every window: rows in tiles of 8, those in tiles of 64, and so on.
 
-All windows of a query end at the same row, so one walk to the left serves them all: whole tiles
-where they fit, single rows at the edges. A tile holds those of its rows that are visible at the
+All windows of a query end at the same row, so one walk to the left serves them all: the largest
+tiles that fit, single rows at the edges. A tile holds those of its rows that are visible at the
 moment. The queries of an entity come in order of time; rows that are late, and rows that are
 withdrawn, come and go in between.
 """
@@ -16,9 +16,8 @@ from numba.extending import overload
 
 from flywheel_assets.point_in_time.kernels import families
 
-_SMALL, _LARGE = 16, 256
-_FEW = 64
-"""An entity with fewer rows than this goes without tiles."""
+_SIDE = 3
+"""A tile has two to this power of the next smaller ones."""
 _STAMP = zlib.crc32(Path(families.__file__).read_bytes())
 """Compiled code on disk is told apart by this, which numba does only by the file it stands in."""
 
@@ -87,13 +86,11 @@ def _choose_finish(family: Any, state: Any, n: Any) -> Any:
 
 
 @njit
-def _fill(
-    family: Any, tiles: Any, n: Any, j: Any, values: Any, present: Any, size: Any, zero: Any
-) -> None:
-    """Make one small tile anew from the rows that are present."""
-    n[j] = 0
-    state = _start(family, values[0], zero)
-    for r in range(j * _SMALL, min((j + 1) * _SMALL, size)):
+def _fill(family: Any, tiles: Any, n: Any, j: Any, values: Any, present: Any, zero: Any) -> None:
+    """Make one of the smallest tiles anew from the rows that are present."""
+    first, n[j] = j << _SIDE, 0
+    state = _start(family, values[first], zero)
+    for r in range(first, first + (1 << _SIDE)):
         if present[r]:
             if n[j] == 0:
                 state = _start(family, values[r], zero)
@@ -103,27 +100,75 @@ def _fill(
 
 
 @njit
-def _gather(
-    family: Any, large: Any, n_large: Any, j: Any, tiles: Any, n: Any, n_tiles: Any
-) -> None:
-    """Make one large tile anew from its small ones."""
-    n_large[j] = 0
-    first = j * (_LARGE // _SMALL)
+def _gather(family: Any, tiles: Any, n: Any, to: Any, first: Any) -> None:
+    """Make one of the larger tiles anew from the smaller ones, which begin at `first`."""
+    n[to] = 0
     state = _load(family, tiles, first)
-    for k in range(first, min(first + _LARGE // _SMALL, n_tiles)):
+    for k in range(first, first + (1 << _SIDE)):
         if n[k]:
             tile = _load(family, tiles, k)
-            state = _merge(family, state, tile, n[k]) if n_large[j] else tile
-            n_large[j] += n[k]
-    _store(family, large, j, state)
+            state = _merge(family, state, tile, n[k]) if n[to] else tile
+            n[to] += n[k]
+    _store(family, tiles, to, state)
 
 
 @njit
-def _come(family: Any, tiles: Any, n: Any, j: Any, value: Any, zero: Any) -> None:
-    """Add one row to a tile."""
-    state = _load(family, tiles, j) if n[j] else _start(family, value, zero)
-    _store(family, tiles, j, _add(family, state, value))
-    n[j] += 1
+def _build(
+    family: Any, tiles: Any, n: Any, begins: Any, values: Any, present: Any, zero: Any
+) -> Any:
+    """Make the whole tiles of an entity; write where each size begins, and say how many there are.
+
+    The last rows, too few for a tile, are in none.
+    """
+    begins[0], begins[1] = 0, values.size >> _SIDE
+    for j in range(begins[1]):
+        _fill(family, tiles, n, j, values, present, zero)
+    n_sizes: Any = 0
+    while values.size >> (_SIDE * (n_sizes + 1)):
+        n_sizes += 1
+        begin = begins[n_sizes]
+        begins[n_sizes + 1] = begin + (values.size >> (_SIDE * (n_sizes + 1)))
+        for j in range(begins[n_sizes + 1] - begin):
+            _gather(family, tiles, n, begin + j, begins[n_sizes - 1] + (j << _SIDE))
+    return n_sizes
+
+
+@njit
+def _change(
+    family: Any,
+    tiles: Any,
+    n: Any,
+    begins: Any,
+    n_sizes: Any,
+    r: Any,
+    values: Any,
+    present: Any,
+    zero: Any,
+) -> None:
+    """Let a row that has come, or gone, do so in the tiles that hold it."""
+    for k in range(n_sizes):
+        place = r >> (_SIDE * (k + 1))
+        j = begins[k] + place
+        if j == begins[k + 1]:
+            break
+        if present[r]:
+            state = _load(family, tiles, j) if n[j] else _start(family, values[r], zero)
+            _store(family, tiles, j, _add(family, state, values[r]))
+            n[j] += 1
+        elif k == 0:
+            _fill(family, tiles, n, j, values, present, zero)
+        else:
+            _gather(family, tiles, n, j, begins[k - 1] + (place << _SIDE))
+
+
+@njit
+def _largest(n_sizes: Any, at: Any, to: Any) -> Any:
+    """Say how large a tile ends before row `at` and does not begin before row `to`; 0 for none."""
+    for k in range(n_sizes):
+        rows = 1 << (_SIDE * (k + 1))
+        if at & (rows - 1) or at - rows < to:
+            return k
+    return n_sizes
 
 
 def _compiled(stamp: int) -> Any:
@@ -140,7 +185,6 @@ def _compiled(stamp: int) -> Any:
         change_starts: Any,
         change_time: Any,
         change_row: Any,
-        target: Any,
         family: Any,
         width: Any,
         given: Any,
@@ -154,10 +198,10 @@ def _compiled(stamp: int) -> Any:
         for g in range(first_entity, last_entity):
             biggest = max(biggest, starts[g + 1] - starts[g])
         present = np.empty(biggest, np.bool_)
-        n_small = np.empty(biggest // _SMALL + 1, np.int32)
-        n_large = np.empty(biggest // _LARGE + 1, np.int32)
-        small = np.empty((n_small.size, width), given.dtype)
-        large = np.empty((n_large.size, width), given.dtype)
+        # Tiles of one size after those of another; where each size begins.
+        begins = np.empty(64 // _SIDE, np.int64)
+        n = np.empty(biggest >> (_SIDE - 1), np.int32)
+        tiles = np.empty((n.size, width), given.dtype)
         for g in range(first_entity, last_entity):
             first, size = starts[g], starts[g + 1] - starts[g]
             if query_starts[g] == query_starts[g + 1] or size == 0:
@@ -167,59 +211,43 @@ def _compiled(stamp: int) -> Any:
             steady = regular.size == 0
             for r in range(size):
                 present[r] = steady or regular[first + r]
-            tiled = size >= _FEW
-            n_tiles = (size + _SMALL - 1) // _SMALL
-            if tiled:
-                for j in range(n_tiles):
-                    _fill(family, small, n_small, j, values, present, size, zero)
-                for j in range((size + _LARGE - 1) // _LARGE):
-                    _gather(family, large, n_large, j, small, n_small, n_tiles)
+            n_sizes = _build(family, tiles, n, begins, values, present, zero)
             for q in range(query_starts[g], query_starts[g + 1]):
                 while change < last_change and change_time[change] < upper[q]:
                     row = change_row[change]
                     change += 1
-                    comes = row >= 0
-                    r = (row if comes else ~row) - first
-                    present[r] = comes
-                    if tiled and comes:
-                        _come(family, small, n_small, r // _SMALL, values[r], zero)
-                        _come(family, large, n_large, r // _LARGE, values[r], zero)
-                    elif tiled:
-                        _fill(family, small, n_small, r // _SMALL, values, present, size, zero)
-                        _gather(family, large, n_large, r // _LARGE, small, n_small, n_tiles)
-                at = high[q] - first
-                n = 0
+                    r = (row if row >= 0 else ~row) - first
+                    present[r] = row >= 0
+                    _change(family, tiles, n, begins, n_sizes, r, values, present, zero)
+                at, held = high[q] - first, 0
                 state = _start(family, values[0], zero)
                 for w in range(n_windows):
                     to = low[w, q] - first
                     while at > to:
-                        m = 0
-                        if not tiled or at % _SMALL or at - _SMALL < to:
+                        k = _largest(n_sizes, at, to)
+                        if k:
+                            at -= 1 << (_SIDE * k)
+                            j = begins[k - 1] + (at >> (_SIDE * k))
+                            m = n[j]
+                            tile = _load(family, tiles, j)
+                            if m:
+                                state = _merge(family, state, tile, m) if held else tile
+                        else:
                             at -= 1
-                            if present[at]:
-                                if n == 0:
+                            m = present[at]
+                            if m:
+                                if held == 0:
                                     state = _start(family, values[at], zero)
                                 state = _add(family, state, values[at])
-                                n += 1
-                        elif at % _LARGE or at - _LARGE < to:
-                            at -= _SMALL
-                            m = n_small[at // _SMALL]
-                            tile = _load(family, small, at // _SMALL)
-                        else:
-                            at -= _LARGE
-                            m = n_large[at // _LARGE]
-                            tile = _load(family, large, at // _LARGE)
-                        if m:
-                            state = _merge(family, state, tile, m) if n else tile
-                            n += m
+                        held += m
                     if counts.size:
-                        counts[w, target[q]] = n
-                    if n and one.size + two.size:
-                        a, b = _finish(family, state, n)
+                        counts[w, q] = held
+                    if held:
+                        a, b = _finish(family, state, held)
                         if one.size:
-                            one[w, target[q]] = a
+                            one[w, q] = a
                         if two.size:
-                            two[w, target[q]] = b
+                            two[w, q] = b
         return stamp
 
     return fold

@@ -39,21 +39,34 @@ def scatter(first: int, last: int, values: Any, slot: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def fix(first: int, last: int, starts: Any, time: Any, known: Any, order: Any) -> None:
-    """Sort ``order`` within each entity by time, then `known`; equal rows keep their order."""
+def sort(first: int, last: int, starts: Any, time: Any, known: Any, order: Any) -> None:
+    """Sort rows within each entity by time, then `known`; equal rows keep their order.
+
+    Parameters
+    ----------
+    time, known : ndarray of int64, (n_rows,)
+        Sorted in place; they may be the same array.
+    order : ndarray of int32, (n_rows,)
+        Written: which row came to stand in each place.
+    """
     for g in range(first, last):
         begin, end = starts[g], starts[g + 1]
         for i in range(begin, end):
             order[i] = i
         if not _insert(time, known, order, begin, end):
-            _merge(time, known, order, begin, end)
+            _merge(time[begin:end], known[begin:end], order[begin:end])
 
 
 @njit(cache=True, nogil=True)
-def gather(first: int, last: int, values: Any, taken: Any, out: Any) -> None:
-    """Take values from where they stand: ``out[i] = values[taken[i]]``."""
-    for i in range(first, last):
-        out[i] = values[taken[i]]
+def reorder(first: int, last: int, starts: Any, taken: Any, values: Any) -> None:
+    """Take each entity's values from where they stand: ``values[i] = values[taken[i]]``."""
+    for g in range(first, last):
+        begin, end = starts[g], starts[g + 1]
+        while begin < end and taken[begin] == begin:
+            begin += 1
+        before = values[begin:end].copy()
+        for i in range(begin, end):
+            values[i] = before[taken[i] - begin]
 
 
 @njit(cache=True)
@@ -66,11 +79,11 @@ def _insert(time: Any, known: Any, order: Any, first: int, last: int) -> bool:
     """Sort by moving rows back; give up where that takes too many moves."""
     left = _PATIENCE * (last - first)
     for i in range(first + 1, last):
-        row, j = order[i], i
-        while j > first and _later(time, known, order[j - 1], row):
-            order[j] = order[j - 1]
+        j, t, k, row = i, time[i], known[i], order[i]
+        while j > first and (time[j - 1] > t or (time[j - 1] == t and known[j - 1] > k)):
+            time[j], known[j], order[j] = time[j - 1], known[j - 1], order[j - 1]
             j -= 1
-        order[j] = row
+        time[j], known[j], order[j] = t, k, row
         left -= i - j
         if left < 0:
             return False
@@ -78,24 +91,23 @@ def _insert(time: Any, known: Any, order: Any, first: int, last: int) -> bool:
 
 
 @njit(cache=True)
-def _merge(time: Any, known: Any, order: Any, first: int, last: int) -> None:
-    """Sort by merging runs, bottom up."""
-    n, width = last - first, 1
-    spare = np.empty(n, order.dtype)
+def _merge(time: Any, known: Any, order: Any) -> None:
+    """Sort one entity by merging runs, bottom up."""
+    n, width = order.size, 1
+    t, k, row = time.copy(), known.copy(), order.copy()
+    at, spare = np.arange(n), np.empty(n, np.int64)
     while width < n:
         for begin in range(0, n, 2 * width):
             middle, end = min(begin + width, n), min(begin + 2 * width, n)
             i, j = begin, middle
-            for k in range(begin, end):
-                take = i < middle and (
-                    j >= end or not _later(time, known, order[first + i], order[first + j])
-                )
-                if take:
-                    spare[k] = order[first + i]
+            for to in range(begin, end):
+                if i < middle and (j >= end or not _later(t, k, at[i], at[j])):
+                    spare[to] = at[i]
                     i += 1
                 else:
-                    spare[k] = order[first + j]
+                    spare[to] = at[j]
                     j += 1
-        for k in range(n):
-            order[first + k] = spare[k]
+        at, spare = spare, at
         width *= 2
+    for i in range(n):
+        time[i], known[i], order[i] = t[at[i]], k[at[i]], row[at[i]]

@@ -57,29 +57,35 @@ def lows(
     query_starts: Any,
     event_time: Any,
     upper: Any,
-    back: int,
-    step: int,
+    backs: Any,
+    steps: Any,
     high: Any,
     low: Any,
 ) -> None:
-    """Find where one window's rows begin: the first that happened at its lower bound or later.
+    """Find where each window's rows begin: the first that happened at its lower bound or later.
 
     Parameters
     ----------
     event_time : ndarray of int64, (n_rows,)
         Sorted within each entity.
     upper : ndarray of int64, (n_queries,)
-        Sorted within each entity; the window begins `back` before it, at a multiple of `step`.
-    low : ndarray of int32, (n_queries,)
+        Sorted within each entity.
+    backs, steps : ndarray of int64, (n_windows,)
+        A window begins so long before `upper`, at a multiple of its step.
+    low : ndarray of int32, (n_windows, n_queries)
         Written; not above `high`.
     """
     for g in range(first, last):
-        at, end = starts[g], starts[g + 1]
-        search = end - at > _SPARSE * (query_starts[g + 1] - query_starts[g])
-        for q in range(query_starts[g], query_starts[g + 1]):
-            lower = upper[q] - back
-            at = _edge(event_time, at, end, lower - lower % step, search)
-            low[q] = min(at, high[q])
+        begin, end = starts[g], starts[g + 1]
+        search = end - begin > _SPARSE * (query_starts[g + 1] - query_starts[g])
+        for w in range(backs.size):
+            at = begin
+            for q in range(query_starts[g], query_starts[g + 1]):
+                lower = upper[q] - backs[w]
+                if steps[w] > 1:
+                    lower -= lower % steps[w]
+                at = _edge(event_time, at, end, lower, search)
+                low[w, q] = min(at, high[q])
 
 
 @njit(cache=True, nogil=True)
@@ -126,15 +132,17 @@ def changes(
     time: Any,
     row: Any,
 ) -> None:
-    """List when the rows that are not regular come and go, in order of time for each entity.
+    """List when the rows that are not regular come and go, row by row for each entity.
 
     Parameters
     ----------
+    time : ndarray of int64, (n_changes,)
+        Written.
     row : ndarray of int32, (n_changes,)
         Written: a row that comes, or ``~row`` where it goes.
     """
     for g in range(first, last):
-        k = begin = change_starts[g]
+        k = change_starts[g]
         for i in range(starts[g], starts[g + 1]):
             if not regular[i] and visible_from[i] < visible_to[i]:
                 time[k], row[k] = visible_from[i], i
@@ -142,8 +150,3 @@ def changes(
                 if visible_to[i] != FOREVER:
                     time[k], row[k] = visible_to[i], ~i
                     k += 1
-        if k - begin > 1:
-            order = np.argsort(time[begin:k])
-            times, rows = time[begin:k].copy(), row[begin:k].copy()
-            for i in range(k - begin):
-                time[begin + i], row[begin + i] = times[order[i]], rows[order[i]]

@@ -41,9 +41,9 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="windows")
 
 
-def rows_in_parts(n_rows: int) -> list[tuple[int, int]]:
-    """Part rows evenly, one part for each core."""
-    k = cores() if n_rows > _SMALL else 1
+def rows_in_parts(n_rows: int, width: int = 1) -> list[tuple[int, int]]:
+    """Part rows of so many values evenly, one part for each core."""
+    k = cores() if n_rows * width > _SMALL else 1
     return [(n_rows * i // k, n_rows * (i + 1) // k) for i in range(k)]
 
 

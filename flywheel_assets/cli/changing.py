@@ -1,0 +1,236 @@
+"""Change a declaration knowing what it touches: plan, apply, impact, owners."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flywheel_assets.cli.app import app, console
+from flywheel_assets.stores.home import current_home
+
+if TYPE_CHECKING:
+    from flywheel_assets.changes.plan import Change
+    from flywheel_assets.dagster_assets.planning import Step
+    from flywheel_assets.dagster_assets.status import TableStatus
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+SOMETHING, BREAKING = 2, 3
+
+
+@app.command()
+def plan(
+    as_json: AsJson = False,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with what --save wrote, not with the home.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write down what is declared now, for --against.")
+    ] = None,
+) -> None:
+    """Say what a changed declaration touches, before anything is touched.
+
+    Exit status: 0 when nothing has to be made again, 2 when something has, 3 when something that
+    others use is gone or of another type.
+    """
+    from flywheel_assets.changes.meaning import meanings
+    from flywheel_assets.changes.plan import Grade
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    if save is not None:
+        declared = {table: asdict(one) for table, one in meanings(FLYWHEELS).items()}
+        save.write_text(json.dumps(declared, indent=1) + "\n", encoding="utf-8")
+    planned = _against(against) if against else _of_home()
+    if as_json:
+        sys.stdout.write(json.dumps([_as_json(step) for step in planned], indent=1) + "\n")
+    else:
+        _show(planned)
+    worst = max((step.change.grade for step in planned), default=Grade.DESCRIPTION)
+    if worst > Grade.DESCRIPTION:
+        raise typer.Exit(BREAKING if worst is Grade.BREAKING else SOMETHING)
+
+
+@app.command()
+def apply() -> None:
+    """Carry out the plan: make again what has to be, and nothing else.
+
+    Killed and started again it goes on where it was. What was trained, promoted and published
+    stays.
+    """
+    from flywheel_assets.cli.progress import progress
+    from flywheel_assets.dagster_assets.planning import apply as carry_out
+    from flywheel_assets.dagster_assets.turn import Turner
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    planned = _of_home()
+    days = sum(step.n_days for step in planned)
+    if not days:
+        console.print("Nothing to make again.")
+        return
+    turner = Turner(current_home(), FLYWHEELS)
+    with progress(days) as report:
+        for step in carry_out(planned, turner, report):
+            if step.n_days:
+                console.print(f"{step.change.table}: {step.n_days} days made again")
+
+
+@app.command()
+def impact(
+    what: Annotated[str, typer.Argument(help="A table, table.column, or an owner.")],
+    upstream: Annotated[bool, typer.Option(help="What it is made of, instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is made of a column, by column, to the decision and its owner."""
+    from flywheel_assets.changes import lineage, owners
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    graph, whose = lineage(FLYWHEELS), owners(FLYWHEELS)
+    owned = [table for table, names in whose.items() if what in names]
+    start = [c for t in owned for c in graph.columns(t)] if owned else graph.find(what)
+    found: dict[str, list[str]] = {}
+    for column in graph.upstream(start) if upstream else graph.downstream(start):
+        found.setdefault(column.table, []).append(column.name)
+    if as_json:
+        told = {t: {"columns": names, "owners": whose[t]} for t, names in found.items()}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        return
+    title = f"{'Up' if upstream else 'Down'}stream of {what}"
+    shown = Table("table", "columns", "owners", title=title)
+    for table, names in found.items():
+        shown.add_row(table, ", ".join(names), ", ".join(whose[table]))
+    console.print(shown if found else f"{title}: nothing.")
+
+
+@app.command(name="owners")
+def show_owners(
+    codeowners: Annotated[
+        Path | None, typer.Option(help="Write a CODEOWNERS file, by file of declarations.")
+    ] = None,
+    organization: Annotated[str, typer.Option(help="Before the team's name there.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say who owns what, in the order of the loop, and what nobody can be called about."""
+    from flywheel_assets.changes import owners
+    from flywheel_assets.changes.owners import code_owners, on_call
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    if codeowners is not None:
+        codeowners.write_text(code_owners(FLYWHEELS, organization), encoding="utf-8")
+    whose = owners(FLYWHEELS)
+    if as_json:
+        told = {t: {"owners": o, "on_call": on_call(o)} for t, o in whose.items()}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        return
+    shown = Table("table", "owners", "on call")
+    for table, names in whose.items():
+        shown.add_row(table, ", ".join(names), ", ".join(on_call(names)) or "nobody: no address")
+    console.print(shown)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say which tables need attention, the most pressing first; exit 1 while one does."""
+    from flywheel_assets.dagster_assets.status import Urgency
+    from flywheel_assets.dagster_assets.status import status as look
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    found = look(current_home(), FLYWHEELS)
+    if as_json:
+        told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
+        sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
+    else:
+        shown = Table("table", "newest", "needs attention", "owners", show_lines=True)
+        for one in found:
+            shown.add_row(one.table, str(one.newest or "-"), _wanting(one), ", ".join(one.owners))
+        console.print(shown)
+    if any(one.urgency is not Urgency.FINE for one in found):
+        raise typer.Exit(1)
+
+
+def _wanting(one: "TableStatus") -> str:
+    lines = [*one.failed, *one.warned]
+    if one.holes:
+        lines.append(f"{len(one.holes)} days never made, {one.holes[0]} first")
+    if one.days_behind:
+        lines.append(f"{one.days_behind} days behind")
+    if one.newest is None:
+        lines.append("never made")
+    return "\n".join(lines) or "nothing"
+
+
+def _of_home() -> list["Step"]:
+    from flywheel_assets.changes.meaning import meanings
+    from flywheel_assets.dagster_assets.planning import seconds_per_day, steps
+    from flywheel_assets.dagster_assets.turn import Turner
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    home = current_home()
+    speeds = {}
+    if home.settings() is not None:
+        speeds = seconds_per_day(Turner(home, FLYWHEELS), meanings(FLYWHEELS))
+    return steps(home, FLYWHEELS, speeds)
+
+
+def _against(file: Path) -> list["Step"]:
+    from flywheel_assets.changes.meaning import Meaning, meanings
+    from flywheel_assets.changes.plan import plan as compare
+    from flywheel_assets.dagster_assets.planning import Step
+    from flywheel_assets.flywheels import FLYWHEELS
+
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    before = {table: Meaning(**one) for table, one in kept.items()}
+    return [Step(change, (), 0, None) for change in compare(before, meanings(FLYWHEELS))]
+
+
+def _as_json(step: "Step") -> dict[str, Any]:
+    change = step.change
+    return {
+        **asdict(change),
+        "grade": change.grade.name.lower(),
+        "history": step.is_history,
+        "partitions": [[str(first), str(last)] for first, last in step.ranges],
+        "n_days": step.n_days,
+        "n_rows": step.n_rows,
+        "seconds": step.seconds,
+    }
+
+
+def _show(planned: Sequence["Step"]) -> None:
+    if not planned:
+        console.print("Nothing changes: tables are as they are declared.")
+        return
+    shown = Table("table", "change", "columns", "to be made again", "owners", show_lines=True)
+    for step in planned:
+        change = step.change
+        shown.add_row(
+            change.table,
+            change.grade.name.lower(),
+            _columns(change),
+            _again(step),
+            ", ".join(change.owners),
+        )
+    console.print(shown)
+
+
+def _columns(change: "Change") -> str:
+    parts = {"+": change.added, "~": change.changed, "-": change.removed, ">": change.touched}
+    names = [
+        f"{sign} {'which rows' if name == '*' else name}"
+        for sign, columns in parts.items()
+        for name in columns
+    ]
+    return "\n".join(names) or "words or owners"
+
+
+def _again(step: "Step") -> str:
+    if step.is_history:
+        return "nothing: history stays, the next turn follows"
+    if not step.ranges:
+        return "nothing"
+    spans = ", ".join(f"{first} to {last}" for first, last in step.ranges)
+    time = "" if step.seconds is None else f", about {step.seconds:,.0f} s"
+    return f"{spans}: {step.n_days:,} days, {step.n_rows:,} rows{time}"

@@ -1,0 +1,123 @@
+"""What of a home needs attention, the most pressing first."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+
+import dagster as dg
+
+from flywheel_assets.changes import owners
+from flywheel_assets.dagster_assets.build import Build, build_for, today
+from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.home import Home
+
+
+class Urgency(IntEnum):
+    """How much a table asks for; the higher, the sooner."""
+
+    FINE = 0
+    LATE = 1
+    """Its newest partition is older than the day that closed last."""
+    HOLES = 2
+    """Days between its first and its newest were never made."""
+    WARNED = 3
+    """A check warned."""
+    FAILED = 4
+    """A check failed."""
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """One table.
+
+    Parameters
+    ----------
+    newest : date or None
+        Its newest partition; None for a table that was never made.
+    days_behind : int
+        How many days have closed since.
+    holes : tuple of date
+        Days that were never made, between the home's first and the newest.
+    failed, warned : tuple of str
+        Checks whose newest verdict is a failure, each with its message.
+    """
+
+    table: str
+    owners: tuple[str, ...]
+    newest: date | None
+    days_behind: int
+    holes: tuple[date, ...]
+    failed: tuple[str, ...]
+    warned: tuple[str, ...]
+
+    @property
+    def urgency(self) -> Urgency:
+        """The most pressing of what is wrong with it."""
+        if self.failed:
+            return Urgency.FAILED
+        if self.warned:
+            return Urgency.WARNED
+        if self.holes:
+            return Urgency.HOLES
+        return Urgency.LATE if self.days_behind or self.newest is None else Urgency.FINE
+
+
+def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
+    """Look at every table of a home; what needs attention first comes first."""
+    build = build_for(home)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    instance = dg.DagsterInstance.get()
+    whose, verdicts = owners(flywheels), _verdicts(build, instance, flywheels)
+    last = min(build.settings.end or today() - DAY, today() - DAY)
+    found = []
+    for table, names in whose.items():
+        if table.endswith("/promotions"):  # written with the model
+            continue
+        made = _made(instance, table)
+        newest = max(made, default=None)
+        expected = days(build.settings.start, newest) if newest else ()
+        found.append(
+            TableStatus(
+                table=table,
+                owners=names,
+                newest=newest,
+                days_behind=(last - newest).days if newest and newest < last else 0,
+                holes=tuple(day for day in expected if day not in made),
+                failed=tuple(text for text, warns in verdicts.get(table, ()) if not warns),
+                warned=tuple(text for text, warns in verdicts.get(table, ()) if warns),
+            )
+        )
+    return sorted(found, key=lambda one: -one.urgency)
+
+
+def _made(instance: dg.DagsterInstance, table: str) -> set[date]:
+    keys = instance.get_materialized_partitions(dg.AssetKey(table.split("/")))
+    return {date.fromisoformat(key) for key in keys}
+
+
+def _verdicts(
+    build: Build, instance: dg.DagsterInstance, flywheels: Sequence[Flywheel]
+) -> dict[str, list[tuple[str, bool]]]:
+    """Give the newest failures of each table's checks, and whether each only warns."""
+    graph = compile_flywheels(build, flywheels).resolve_asset_graph()
+    keys = list(graph.asset_check_keys)
+    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for key, record in newest.items():
+        for evaluation in _evaluations(record):
+            if not evaluation.passed:
+                warns = evaluation.severity is dg.AssetCheckSeverity.WARN
+                text = f"{key.name}: {evaluation.description}"
+                found.setdefault("/".join(key.asset_key.path), []).append((text, warns))
+    return found
+
+
+def _evaluations(record: object) -> Iterator[dg.AssetCheckEvaluation]:
+    event = getattr(getattr(record, "event", None), "dagster_event", None)
+    data = getattr(event, "event_specific_data", None)
+    if isinstance(data, dg.AssetCheckEvaluation):
+        yield data

@@ -1,0 +1,101 @@
+"""Sums, means, deviations and extremes: what is folded over the rows of a window."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flywheel_assets.errors import ColumnsError
+from flywheel_assets.point_in_time.layout import Ints
+from flywheel_assets.point_in_time.results import Asked, Computation, nested, same
+
+SUMS = ("sum", "mean")
+SQUARES = ("variance", "variance_pop")
+EXTREMES = ("min", "max")
+"""What the two results of each family are."""
+
+_DEVIATIONS = {"stddev": "variance", "stddev_pop": "variance_pop"}
+OF_NUMBERS = frozenset((*SUMS, *SQUARES, *_DEVIATIONS))
+FOLDED = OF_NUMBERS | frozenset(EXTREMES)
+
+Found = dict[tuple[str, int], NDArray[Any]]
+"""By function and window, (n_queries,), in the spine's order."""
+
+
+def folds(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series]:
+    """Compute functions of one column, each family of them in one walk.
+
+    Raises
+    ------
+    ColumnsError
+        For integers whose sum does not fit into 64 bits.
+    """
+    from flywheel_assets.point_in_time.kernels.families import Extremes, Squares, Sums
+
+    given, found = work.columns[column], Found()
+    for family, names in ((Sums, SUMS), (Squares, SQUARES), (Extremes, EXTREMES)):
+        mine = [(a, w) for a, w in asked if _basis(a.function) in names]
+        if not mine:
+            continue
+        numbers = given.numbers
+        if family is Sums:
+            _check_overflow(column, numbers, work.ready.rows.starts)
+        if family is Squares:
+            numbers = numbers.astype(np.float64, copy=False)
+        found |= _folded(work, family, numbers, names, mine)
+    _add_deviations(found, asked)
+    series = {}
+    for a, w in asked:
+        least = 0 if a.function == "sum" else 2 if a.function in {"variance", "stddev"} else 1
+        decode = given.decode if a.function in EXTREMES else same
+        series[a.name] = work.series(a.name, found[a.function, w], w, decode, least)
+    return series
+
+
+def _basis(function: str) -> str:
+    return _DEVIATIONS.get(function, function)
+
+
+def _folded(
+    work: Computation, family: Any, numbers: NDArray[Any], names: Sequence[str], asked: Asked
+) -> Found:
+    """Fold one family over the windows that are asked for."""
+    windows, wanted = nested(asked), {_basis(a.function) for a, _ in asked}
+    shape = (len(windows), work.ready.high.size)
+    results = [
+        np.zeros(
+            shape if name in wanted else (0, 0), np.float64 if name == "mean" else numbers.dtype
+        )
+        for name in names
+    ]
+    work.fold(family, numbers, windows, *results)
+    rows = work.restored(row for result in results for row in result)
+    keys = [(name, w) for name in names if name in wanted for w in windows]
+    return dict(zip(keys, rows, strict=True))
+
+
+def _add_deviations(found: Found, asked: Asked) -> None:
+    """Take roots, in place where nobody asks for what is under them."""
+    for a, w in asked:
+        if (a.function, w) not in found:
+            under = found[_basis(a.function), w]
+            kept = any(b.function == _basis(a.function) and v == w for b, v in asked)
+            found[a.function, w] = np.sqrt(under, out=None if kept else under)
+
+
+def _check_overflow(column: str, numbers: NDArray[Any], starts: Ints) -> None:
+    if numbers.dtype != np.int64 or not numbers.size:
+        return
+    most = max(abs(int(numbers.min())), abs(int(numbers.max())))
+    if most * numbers.size < 2**63:
+        return
+    # Only now, entity by entity; the margin is what floats may be off by.
+    running = np.concatenate([[0.0], np.cumsum(np.abs(numbers.astype(np.float64)))])
+    if np.diff(running[starts]).max() >= 2.0**63 * (1 - 1e-6):
+        raise ColumnsError(
+            expected=f"integers in {column!r} whose sum fits into 64 bits",
+            found=f"values up to {most}",
+            remedy=f"sum pl.col({column!r}).cast(pl.Float64) instead",
+        )

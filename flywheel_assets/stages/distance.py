@@ -1,0 +1,162 @@
+"""A column's profile, and how far other values of it are from that: PSI and KS.
+
+A profile is a distribution function: every value where there are few, else a thousand quantiles. So
+a column is held against it in time and memory that do not grow with what it was made of.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from flywheel_assets.stages.predicted import Floats
+
+POINTS, BINS = 1_000, 10
+_FLOOR = 1e-4
+"""The least share of a bin, as is custom: one that is empty would make the index infinite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """One column of a model's training rows.
+
+    Parameters
+    ----------
+    value : ndarray of float64 or of str, (n_points,)
+        Increasing; categories, where the column is text.
+    below, at_most : ndarray of float64, (n_points,)
+        The shares, of rows that are not null, below each value and up to it.
+    n_rows, n_null : int
+    """
+
+    value: np.ndarray
+    below: Floats
+    at_most: Floats
+    n_rows: int
+    n_null: int
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the column is text."""
+        return self.value.dtype.kind not in "fiu"
+
+
+def profile_of(values: pl.Series, points: int = POINTS) -> Profile:
+    """Sum up a column; NaN counts as null.
+
+    Examples
+    --------
+    >>> made = profile_of(pl.Series([1.0, 1.0, 3.0, None]))
+    >>> made.value, made.at_most.round(2), made.n_null
+    (array([1., 3.]), array([0.67, 1.  ]), 1)
+    """
+    known = _known(values)
+    missing = len(values) - len(known)
+    if known.dtype == pl.String:
+        found, counts = np.unique(known.to_numpy().astype(str), return_counts=True)
+        if len(found) > points:
+            kept = np.sort(np.argsort(-counts, kind="stable")[:points])
+            found, counts = found[kept], counts[kept]
+        after = np.cumsum(counts) / max(len(known), 1)
+        return Profile(found, after - counts / max(len(known), 1), after, len(values), missing)
+    ordered = np.sort(known.to_numpy().astype(np.float64))
+    found = np.unique(ordered)
+    if len(found) > points:
+        found = np.unique(np.quantile(ordered, np.linspace(0, 1, points), method="nearest"))
+    n = max(len(ordered), 1)
+    below, after = (np.searchsorted(ordered, found, side) / n for side in ("left", "right"))
+    return Profile(found, below, after, len(values), missing)
+
+
+def psi(reference: Profile, values: pl.Series, bins: int = BINS) -> tuple[float, float]:
+    """Compute the population stability index of a column against its profile.
+
+    Bins are the profile's quantiles, nulls have their own; of text, each of the commonest values
+    has one, and all others share one.
+
+    Returns
+    -------
+    index, by_chance : float
+        The sum over bins of ``(p - q) log(p / q)``, and what it exceeds one time in a thousand
+        where nothing has changed: of that many rows, the index times ``n m / (n + m)`` is about
+        chi-squared with ``bins - 1`` degrees of freedom.
+    """
+    from scipy.stats import chi2
+
+    p, q = _binned(reference, values, bins)
+    n, m = reference.n_rows, len(values)
+    if not n or not m:
+        return np.nan, np.nan
+    used = int(((p > 0) | (q > 0)).sum())
+    index = float(((_floored(p) - _floored(q)) * np.log(_floored(p) / _floored(q))).sum())
+    return index, float(chi2.isf(1e-3, max(used - 1, 1)) * (1 / n + 1 / m))
+
+
+def ks(reference: Profile, values: pl.Series) -> tuple[float, float]:
+    """Compute the Kolmogorov-Smirnov distance of a column to its profile, nulls aside.
+
+    Exact where the profile has every value, else to 1 over its number of points.
+
+    Returns
+    -------
+    distance, by_chance : float
+        0 to 1, and what it exceeds one time in a thousand where nothing has changed. NaN for text.
+    """
+    known = _known(values)
+    n, m = reference.n_rows - reference.n_null, len(known)
+    if reference.categorical or known.dtype == pl.String or not n or not m:
+        return np.nan, np.nan
+    ordered = np.sort(known.to_numpy().astype(np.float64))
+    after = np.searchsorted(ordered, reference.value, "right") / m
+    below = np.searchsorted(ordered, reference.value, "left") / m
+    distance = max(np.abs(after - reference.at_most).max(), np.abs(below - reference.below).max())
+    return float(distance), float(np.sqrt(-np.log(1e-3 / 2) / 2 * (1 / n + 1 / m)))
+
+
+def _known(values: pl.Series) -> pl.Series:
+    if values.dtype in (pl.String, pl.Categorical) or isinstance(values.dtype, pl.Enum):
+        return values.cast(pl.String).drop_nulls()
+    if values.dtype.is_temporal():
+        values = values.to_physical()
+    return values.cast(pl.Float64).drop_nulls().drop_nans()
+
+
+def _binned(reference: Profile, values: pl.Series, bins: int) -> tuple[Floats, Floats]:
+    """Give the shares of the bins, of the profile and of values, nulls last."""
+    known = _known(values)
+    n, m = reference.n_rows, len(values)
+    share = (n - reference.n_null) / max(n, 1)
+    if reference.categorical:
+        p, q = _of_categories(reference, known, bins)
+    else:
+        edges = _edges(reference, bins)
+        position = np.searchsorted(reference.value, edges, "right") - 1
+        p = np.diff(np.concatenate([[0.0], reference.at_most[position], [1.0]]))
+        ordered = np.sort(known.to_numpy().astype(np.float64))
+        cumulated = np.searchsorted(ordered, edges, "right") / max(len(ordered), 1)
+        q = np.diff(np.concatenate([[0.0], cumulated, [1.0]]))
+    there = len(known) / max(m, 1)
+    return np.append(p * share, 1 - share), np.append(q * there, 1 - there)
+
+
+def _edges(reference: Profile, bins: int) -> Floats:
+    """Give values of the profile, as near its quantiles as they are; each ends a bin."""
+    if not len(reference.value):
+        return np.array([])
+    wanted = np.arange(1, bins) / bins
+    position = np.searchsorted(reference.at_most, wanted - 1e-12)
+    edges = np.unique(reference.value[np.minimum(position, len(reference.value) - 1)])
+    return np.asarray(edges[edges < reference.value[-1]], dtype=np.float64)
+
+
+def _of_categories(reference: Profile, known: pl.Series, bins: int) -> tuple[Floats, Floats]:
+    share = reference.at_most - reference.below
+    top = np.argsort(-share, kind="stable")[: bins - 1]
+    counts = dict(known.value_counts().iter_rows())
+    n = max(len(known), 1)
+    q = np.array([counts.get(str(reference.value[i]), 0) / n for i in top])
+    return np.append(share[top], 1 - share[top].sum()), np.append(q, 1 - q.sum())
+
+
+def _floored(share: Floats) -> Floats:
+    return np.asarray(np.maximum(share, _FLOOR), dtype=np.float64)

@@ -1,0 +1,98 @@
+"""By which declaration each partition of each table was made, kept beside the tables."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from flywheel_assets.changes.meaning import Meaning
+from flywheel_assets.stores import disk
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Consecutive partitions that were made by the same declaration."""
+
+    first: date
+    last: date
+    meaning: Meaning
+
+    @property
+    def n_days(self) -> int:
+        """How many partitions."""
+        return (self.last - self.first).days + 1
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One file of lines for each table, to which each run adds its own.
+
+    A run that was killed after it wrote and before it said so has its partitions made again: that
+    changes nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> kept = Declared(Path(tempfile.mkdtemp()))
+    >>> kept.record("demo", date(2026, 1, 1), date(2026, 1, 9), Meaning(columns={"n": "1"}))
+    >>> kept.record("demo", date(2026, 1, 4), date(2026, 1, 5), Meaning(columns={"n": "2"}))
+    >>> [(e.first.day, e.last.day, e.meaning.columns["n"]) for e in kept.epochs("demo")]
+    [(1, 3, '1'), (4, 5, '2'), (6, 9, '1')]
+    """
+
+    root: Path
+
+    def record(self, table: str, first: date, last: date, meaning: Meaning) -> None:
+        """Say by which declaration a range of partitions, both ends included, was made."""
+        text = json.dumps(asdict(meaning), sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        kept = self.root / "meanings" / f"{name}.json"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            disk.overwrite(kept, text.encode())
+        line = json.dumps({"first": str(first), "last": str(last), "meaning": name})
+        with self._file(table).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def epochs(self, table: str) -> list[Epoch]:
+        """Give what was recorded last of each partition, in the order of days."""
+        by_day: dict[date, str] = {}
+        for first, last, name in self._lines(table):
+            for i in range((last - first).days + 1):
+                by_day[first + i * DAY] = name
+        found: list[tuple[date, date, str]] = []
+        for day, name in sorted(by_day.items()):
+            if found and found[-1][1:] == (day - DAY, name):
+                found[-1] = (found[-1][0], day, name)
+            else:
+                found.append((day, day, name))
+        return [Epoch(first, last, self._meaning(name)) for first, last, name in found]
+
+    def tables(self) -> list[str]:
+        """Name the tables that anything was recorded of."""
+        return [file.stem.replace(".", "/") for file in sorted(self.root.glob("*.jsonl"))]
+
+    def _file(self, table: str) -> Path:
+        return self.root / f"{table.replace('/', '.')}.jsonl"
+
+    def _lines(self, table: str) -> Iterator[tuple[date, date, str]]:
+        file = self._file(table)
+        if not file.exists():
+            return
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                said = json.loads(line)
+            except json.JSONDecodeError:  # a line that a power cut tore: its days are made again
+                continue
+            first, last = date.fromisoformat(said["first"]), date.fromisoformat(said["last"])
+            yield first, last, said["meaning"]
+
+    def _meaning(self, name: str) -> Meaning:
+        return Meaning(**json.loads((self.root / "meanings" / f"{name}.json").read_text()))

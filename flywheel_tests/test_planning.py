@@ -1,0 +1,150 @@
+"""Changing a declaration over tables that are there: planned, carried out, nothing else moved."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from flywheel_assets import Aggregation, FeatureView, Flywheel
+from flywheel_assets.changes.plan import Grade
+from flywheel_assets.dagster_assets.notices import sensors
+from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
+from flywheel_assets.dagster_assets.status import Urgency, status
+from flywheel_assets.dagster_assets.turn import Run, Turner, replay
+from flywheel_assets.declare.flywheel import catalog
+from flywheel_assets.errors import FlywheelError
+from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
+from flywheel_assets.flywheels.repurchase import orders as counted
+from flywheel_assets.stores.home import Home
+from flywheel_tests.conftest import FIRST, LAST, contents
+
+DAYS = timedelta(days=34)
+VIEW, ROWS = "features/customer_orders", "repurchase/training_set"
+
+
+def seeing(view: FeatureView) -> Flywheel:
+    """Declare the flywheel over another view."""
+    return replace(repurchase, features=view)
+
+
+@pytest.fixture(scope="module")
+def home(orders: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Turn the flywheel for five weeks."""
+    made = Home(tmp_path_factory.mktemp("planned"))
+    made.extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
+    runs = list(replay(repurchase, FIRST, FIRST + DAYS))
+    Turner(made, [repurchase]).turn(runs, lambda _: None)
+    return made
+
+
+def test_what_was_just_made_needs_nothing(home: Home) -> None:
+    """The declaration that made the tables plans nothing, nor does one with other words."""
+    assert steps(home, [repurchase], {}) == []
+    worded = seeing(replace(customer_orders, description="Otherwise said."))
+    planned = steps(home, [worded], {})
+    assert [(s.change.table, s.change.grade, s.n_days) for s in planned] == [
+        (VIEW, Grade.DESCRIPTION, 0)
+    ]
+
+
+def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
+    """One line more: two tables, all of their days; applied, the other columns are as they were."""
+    before = contents(home.root)
+    aggregations = (*customer_orders.aggregations, counted(14))
+    changed = seeing(replace(customer_orders, aggregations=aggregations))
+    turner = Turner(home, [changed])
+    planned = steps(home, [changed], seconds_per_day(turner, [VIEW, ROWS]))
+    assert [(s.change.table, s.change.grade, s.change.added) for s in planned] == [
+        (VIEW, Grade.ADDITIVE, ("orders_14d",)),
+        (ROWS, Grade.ADDITIVE, ("orders_14d",)),
+    ]
+    assert [s.n_rows for s in planned] == [before[VIEW].height, before[ROWS].height]
+    assert planned[0].n_days == DAYS.days + 1
+    assert all(s.seconds is not None and s.seconds > 0 for s in planned)
+    # Stopped after the first table and planned anew, only the second is left.
+    next(apply(planned, turner, lambda _: None))
+    left = steps(home, [changed], {})
+    assert [s.change.table for s in left] == [ROWS]
+    assert list(apply(left, turner, lambda _: None)) == left
+    assert steps(home, [changed], {}) == []
+    after = contents(home.root)
+    for table, frame in before.items():
+        again = after[table].select(frame.columns).sort(frame.columns)
+        assert again.equals(frame), table
+    filled = after[VIEW].filter(pl.col("orders_14d") > 0)
+    assert filled.height > 0
+    assert (filled["orders_14d"] >= filled["orders_7d"]).all()
+
+
+def test_history_stays(home: Home) -> None:
+    """A policy that changes leaves published decisions alone, and says so."""
+    cautious = replace(repurchase, decisions=replace(repurchase.policy, control=0.1))
+    planned = {s.change.table: s for s in steps(home, [cautious], {})}
+    decided = planned["repurchase/decisions"]
+    assert decided.is_history
+    assert decided.n_days == 0
+    assert decided.change.changed == ("action",)
+    assert decided.change.owners == ("team:growth",)
+
+
+def test_a_day_made_by_an_older_declaration_is_found(home: Home) -> None:
+    """Days that a changed declaration has made already are not made again."""
+    shorter = Aggregation(
+        name="orders_3d",
+        function="count",
+        window=timedelta(days=3),
+        description="Order lines in three days.",
+    )
+    view = replace(customer_orders, aggregations=(*customer_orders.aggregations, shorter))
+    changed = seeing(view)
+    turner = Turner(home, [changed])
+    planned = next(s for s in steps(home, [changed], {}) if s.change.table == VIEW)
+    half = replace(planned, ranges=((FIRST, FIRST + DAYS / 2),))
+    list(apply([half], turner, lambda _: None))
+    left = next(s for s in steps(home, [changed], {}) if s.change.table == VIEW)
+    assert left.ranges == ((FIRST + DAYS / 2 + timedelta(days=1), FIRST + DAYS),)
+
+
+def test_what_needs_attention_comes_first(home: Home) -> None:
+    """A table with a hole, one never made, and those that are fine."""
+    root = home.lakehouse
+    found = status(home, [repurchase])
+    assert {one.table for one in found} >= {VIEW, ROWS, "collect/order_line"}
+    by_table = {one.table: one for one in found}
+    assert by_table[VIEW].newest == FIRST + DAYS
+    assert by_table[VIEW].holes == ()
+    assert by_table[VIEW].days_behind == (LAST - FIRST - DAYS).days
+    assert by_table[VIEW].urgency is Urgency.LATE
+    meddled = pl.read_delta(str(root / VIEW)).with_columns(pl.col("revenue_30d") + 1)
+    meddled.write_delta(str(root / VIEW), mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        Turner(home, [repurchase]).force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
+    worst = status(home, [repurchase])[0]
+    assert (worst.table, worst.urgency) == (ROWS, Urgency.FAILED)
+    assert "features_as_decided" in worst.failed[0]
+
+
+def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    """A check that stopped a run names the table's owners, and those of what is downstream."""
+    turner = Turner(home, [repurchase])
+    meddled = pl.read_delta(str(home.lakehouse / VIEW)).with_columns(pl.col("revenue_90d") + 1)
+    meddled.write_delta(str(home.lakehouse / VIEW), mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        turner.force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
+    run = turner.instance.get_runs(limit=1)[0]
+    failed = turner.instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE
+    ).records
+    event = failed[0].event_log_entry.dagster_event
+    assert event is not None
+    sensor = next(s for s in sensors(catalog([repurchase])) if s.name == "failed_runs")
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, turner.instance, run
+    ).for_run_failure()
+    with caplog.at_level("ERROR", logger="flywheel.notices"):
+        sensor(context)
+    assert f"{ROWS} (team:growth): check features_as_decided failed" in caplog.text
+    assert "repurchase/decisions" in caplog.text
