@@ -132,11 +132,14 @@ def measure(
         for seed in range(seeds)
         for policy in policies
     ]
+    done = [run(task) for task in tasks if task.file.exists()]
+    if minutes is not None and minutes <= 0:
+        tasks = []
+    new = [task for task in tasks if not task.file.exists()]
     ends = math.inf if minutes is None else time.perf_counter() + 60 * minutes
-    done: list[pl.DataFrame] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(run, task) for task in tasks]
-        for finished in _told(as_completed(running), len(tasks)):
+        running = [pool.submit(run, task) for task in new]
+        for finished in _told(as_completed(running), len(new)):
             if not finished.cancelled():
                 done.append(finished.result())
             if time.perf_counter() > ends:
@@ -166,7 +169,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--minutes", type=float, help="After which no more runs are begun.")
+    parser.add_argument(
+        "--minutes", type=float, help="After which no more runs are begun; 0 writes what was kept."
+    )
     parser.add_argument("--to", type=Path, default=Path("docs"))
     parser.add_argument(
         "--work", type=Path, default=Path("data/effect"), help="Runs are kept here."
