@@ -7,6 +7,8 @@ started again it goes on where it was; remove ``data/effect`` after a change.
 """
 
 import argparse
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,10 +25,13 @@ from flywheel_assets.rehearsal import Rehearsal, without_exploration
 from flywheel_assets.stages.clock import days
 from flywheel_assets.worlds.shop import Customers, Shock, Shop, ShopConfig
 from flywheel_assets.worlds.shop_world import ShopWorld
-from flywheel_benchmarks.effect_figures import markdown, plot
+from flywheel_benchmarks.effect_figures import comparable, markdown, plot
 
 START = date(2026, 1, 5)
 SHOCK_DAY = 45
+N_CUSTOMERS = 12_000
+"""Four times the shop that flywheels are usually turned in, and as many contacts: what limits
+learning is evidence, and this is as much as ten worlds can be run with in a quarter of an hour."""
 CAPACITY = shop_contacts.policy.capacity or 0
 REFERENCES: dict[str, Callable[[Shop], Customers]] = {
     "oracle": lambda shop: shop.best(CAPACITY),
@@ -34,7 +39,6 @@ REFERENCES: dict[str, Callable[[Shop], Customers]] = {
     "bootstrap": lambda shop: shop.recent(CAPACITY),
 }
 """Policies that look into the shop; ``all but noise`` lacks only each customer's own response."""
-LEARNERS = ("flywheel", "frozen", "no exploration")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Task:
     def world(self) -> ShopConfig:
         """The world, with its shock."""
         shock = Shock(day=START + timedelta(days=SHOCK_DAY))
-        return ShopConfig(start=START, seed=self.seed, shock=shock)
+        return ShopConfig(start=START, n_customers=N_CUSTOMERS, seed=self.seed, shock=shock)
 
     @property
     def last(self) -> date:
@@ -109,14 +113,37 @@ def _rehearse(task: Task) -> list[float]:
     return world.expected
 
 
-def measure(seeds: int, n_days: int, processes: int, folder: Path) -> pl.DataFrame:
-    """Run every policy in every world, and tell how far it is."""
-    policies = (*REFERENCES, *LEARNERS)
-    tasks = [Task(policy, seed, n_days, folder) for seed in range(seeds) for policy in policies]
+def measure(
+    seeds: int, n_days: int, processes: int, folder: Path, minutes: float | None = None
+) -> pl.DataFrame:
+    """Run every policy in every world, and tell how far it is.
+
+    Parameters
+    ----------
+    minutes : float, optional
+        After which no more runs are begun: the figures are then of those that are done.
+    """
+    # The processes share the cores; threads within them would only wait for each other.
+    for library in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ.setdefault(library, "1")
+    tasks = [
+        Task(policy, seed, n_days, folder)
+        for policies in (REFERENCES, ("flywheel", "frozen"), ("no exploration",))
+        for seed in range(seeds)
+        for policy in policies
+    ]
+    done = [run(task) for task in tasks if task.file.exists()]
+    if minutes is not None and minutes <= 0:
+        tasks = []
+    new = [task for task in tasks if not task.file.exists()]
+    ends = math.inf if minutes is None else time.perf_counter() + 60 * minutes
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(run, task) for task in tasks]
-        told = _told(as_completed(running), len(tasks))
-        done: list[pl.DataFrame] = [finished.result() for finished in told]
+        running = [pool.submit(run, task) for task in new]
+        for finished in _told(as_completed(running), len(new)):
+            if not finished.cancelled():
+                done.append(finished.result())
+            if time.perf_counter() > ends:
+                pool.shutdown(wait=False, cancel_futures=True)
     return pl.concat(done).sort("policy", "seed", "day")
 
 
@@ -142,18 +169,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--minutes", type=float, help="After which no more runs are begun; 0 writes what was kept."
+    )
     parser.add_argument("--to", type=Path, default=Path("docs"))
     parser.add_argument(
         "--work", type=Path, default=Path("data/effect"), help="Runs are kept here."
     )
     asked = parser.parse_args()
-    frame = measure(asked.seeds, asked.days, asked.processes, asked.work)
+    frame = comparable(measure(asked.seeds, asked.days, asked.processes, asked.work, asked.minutes))
     asked.to.mkdir(parents=True, exist_ok=True)
     rounded = frame.with_columns(pl.col("expected").round(1))
     rounded.pivot("policy", index=["seed", "day"], values="expected").write_csv(
         asked.to / "effect.csv"
     )
-    text = markdown(frame, SHOCK_DAY)
+    text = markdown(frame, SHOCK_DAY, N_CUSTOMERS, CAPACITY)
     print(text)
     (asked.to / "effect.md").write_text(text)
     (asked.to / "effect.svg").write_text(plot(frame, SHOCK_DAY))

@@ -73,7 +73,15 @@ def recovered(frame: pl.DataFrame, shock: int) -> pl.DataFrame:
     return found.select("seed", "days")
 
 
-def markdown(frame: pl.DataFrame, shock: int) -> str:
+def comparable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep the worlds in which all that the bars compare has been run."""
+    needed = set(COLOURS) - {"no exploration"}
+    ran = frame.group_by("seed").agg(pl.col("policy").unique())
+    whole = [seed for seed, policies in ran.iter_rows() if needed <= set(policies)]
+    return frame.filter(pl.col("seed").is_in(whole))
+
+
+def markdown(frame: pl.DataFrame, shock: int, n_customers: int, capacity: int) -> str:
     """Write the figures as a page."""
     last = int(frame["day"].max()) + 1  # type: ignore[arg-type]  # a number
     n_seeds = frame["seed"].n_unique()
@@ -86,23 +94,32 @@ def markdown(frame: pl.DataFrame, shock: int) -> str:
         "",
         f"{n_seeds} worlds, {last} days, a shock on day {shock}; written by `make effect`.",
         "",
+        f"The shop has {n_customers:,} customers, and writes to {capacity:,} a day.",
+        "",
         _EXPLAINED,
         "",
         f"| policy | {last} days, pounds |{head}",
         "|---|---|" + "---|---|" * len(ends),
     ]
-    for policy in COLOURS:
-        cells = [policy, f"{_mean(total[policy]) * last:,.0f}"]
+    for policy in _ran(frame):
+        worlds = total[policy].count()
+        name = policy if worlds == n_seeds else f"{policy} ({worlds} worlds only)"
+        cells = [name, f"{_mean(total[policy]) * last:,.0f}"]
         for means in at.values():
-            share = shares(means, policy)
+            share = shares(means, policy).drop_nulls()
             cells += [f"{_mean(means[policy]):,.0f}"]
             cells += [f"{_mean(share):.2f} ({min(share):.2f} to {max(share):.2f})"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_bars(frame, at, shock, last), ""])
 
 
+def _ran(frame: pl.DataFrame) -> list[str]:
+    """Name the policies that were run, in the order of the legend."""
+    return [policy for policy in COLOURS if policy in frame["policy"].unique()]
+
+
 def _mean(values: pl.Series) -> float:
-    return float(values.to_numpy().mean())
+    return float(values.drop_nulls().to_numpy().mean())
 
 
 def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: int) -> list[str]:
@@ -144,7 +161,7 @@ def plot(frame: pl.DataFrame, shock: int) -> str:
     base = alt.Chart(lines)
     colour = alt.Color(
         "policy:N",
-        scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+        scale=alt.Scale(domain=(ran := _ran(frame)), range=[COLOURS[policy] for policy in ran]),
         legend=alt.Legend(title=None, orient="bottom", columns=6),
     )
     width = alt.condition(alt.datum.policy == "flywheel", alt.value(3), alt.value(1.5))

@@ -6,7 +6,15 @@ import polars as pl
 import pytest
 
 from flywheel_benchmarks.effect import REFERENCES, Task, run
-from flywheel_benchmarks.effect_figures import COLOURS, markdown, mean_of, plot, recovered, shares
+from flywheel_benchmarks.effect_figures import (
+    COLOURS,
+    comparable,
+    markdown,
+    mean_of,
+    plot,
+    recovered,
+    shares,
+)
 
 SHOCK = 30
 
@@ -44,12 +52,24 @@ def test_recovery_is_the_first_whole_week_at_the_old_share(fallen: int) -> None:
 
 def test_figures_and_plot_name_every_policy() -> None:
     """The page has a row for each policy, the plot is an SVG without a background."""
-    page, drawn = markdown(invented(10), SHOCK), plot(invented(10), SHOCK)
+    page, drawn = markdown(invented(10), SHOCK, 3_000, 200), plot(invented(10), SHOCK)
     assert all(f"| {policy} |" in page for policy in COLOURS)
     assert "1 of 2" in page
     assert drawn.startswith("<svg")
     assert all(colour in drawn for colour in COLOURS.values())
     assert 'fill="white"' not in drawn
+
+
+def test_worlds_are_compared_where_all_that_the_bars_need_was_run() -> None:
+    """A world without the frozen model is left out; one without the policy beside it is not."""
+    without = pl.col("policy") != "no exploration"
+    some = invented(10).filter(without | (pl.col("seed") == 0))
+    page = markdown(comparable(some), SHOCK, 3_000, 200)
+    assert "2 worlds, 60 days" in page
+    assert "no exploration (1 worlds only)" in page
+    fewer = some.filter((pl.col("policy") != "frozen") | (pl.col("seed") == 1))
+    assert comparable(fewer)["seed"].unique().to_list() == [1]
+    assert plot(comparable(fewer), SHOCK).startswith("<svg")
 
 
 def test_references_run_in_the_world_of_the_flywheel(tmp_path: Path) -> None:

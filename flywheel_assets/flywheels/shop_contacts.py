@@ -1,13 +1,14 @@
-"""Shop contacts: each day, write to the 200 customers whom a letter moves most, in pounds.
+"""Shop contacts: each day, write to the 800 customers whom a letter moves most, in pounds.
 
 Contacting those who would have bought anyway earns nothing, so what is ranked is what a contact
 changes. Three choices make that possible to learn:
 
 - Each customer is considered every fourth day. A contact fades within a week; were the held ones
   contacted a day later, there would be nothing to compare with.
-- Every fifth contact is drawn at random, so that what a change of habits brings is seen.
-- A contact multiplies how much a customer orders. The model says so: a Poisson regression, in which
-  the action interacts with what may change its effect, and with nothing else.
+- Every twentieth contact is drawn at random, so that what a change of habits brings is seen.
+- A contact multiplies how often a customer orders. The model says so: a Poisson regression of
+  orders, in which the action interacts with four features and is held back, trained every day on
+  two weeks, so that what was true before a change is soon forgotten.
 """
 
 from datetime import timedelta
@@ -132,45 +133,22 @@ LEVEL = (
     "log_orders_7d",
     "log_orders_30d",
     "log_orders_90d",
-    "log_revenue_90d",
     "log_recency_days",
+    "log_recency_in_gaps",
     "log_tenure_days",
-    "log_contact_days",
+    "contact_left",
 )
 """What moves how much a customer orders, contact or no contact."""
-EFFECT = (
-    "log_rate",
-    "log_order_value",
-    "just_ordered",
-    "contacts",
-    "contact_left",
-    "log_recency_in_gaps",
-)
+EFFECT = ("log_rate", "log_order_value", "just_ordered", "contacts")
 """What may change, beside that, how much a contact multiplies it."""
 
 
 def estimator() -> Any:
-    """Build a Poisson regression on splines, and on products of the action and what changes it."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.linear_model import PoissonRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
+    """Build a regression of orders, level and effect apart; the effect is held back."""
+    from flywheel_assets.flywheels.shop_effect import EffectRegressor
 
-    n_columns = len(LEVEL) + len(EFFECT)
-    effect = list(range(len(LEVEL), n_columns))
-    splines = make_pipeline(StandardScaler(), SplineTransformer(n_knots=4))
-    products = make_pipeline(
-        StandardScaler(), PolynomialFeatures(degree=2, interaction_only=True, include_bias=False)
-    )
-    return make_pipeline(
-        ColumnTransformer(
-            [
-                ("level", splines, list(range(n_columns))),
-                ("effect", products, [*effect, n_columns]),  # the action comes last
-            ]
-        ),
-        PoissonRegressor(alpha=3.0, solver="newton-cholesky", max_iter=100),
-    )
+    column = (*LEVEL, *EFFECT).index("log_order_value")
+    return EffectRegressor(n_effect=len(EFFECT), log_value=column, alpha=0.01, held_back=16.0)
 
 
 contact_uplift = Model(
@@ -180,14 +158,15 @@ contact_uplift = Model(
     target="reward",
     learner="s",
     metric="rmse",
-    retrain="monday",
-    training_window=21 * DAY,
+    retrain="daily",
+    training_window=14 * DAY,
     trusted_types=(
+        "flywheel_assets.flywheels.shop_effect.EffectRegressor",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
         "scipy.interpolate._bsplines._BSpline",
     ),
-    gate=Gate(minimum=1_000, minimum_gain=-5.0, holdout=7 * DAY, refit=True),
+    gate=Gate(minimum=1_000, minimum_gain=-5.0, holdout=2 * DAY, refit=True),
     owners=["team:growth", "mlops@example.com"],
     description="The pounds that a customer orders within a week, contacted and not.",
 )
@@ -201,10 +180,10 @@ contact_policy = Policy(
     bootstrap=-pl.col("recency_days"),
     baselines={"recency": -pl.col("recency_days"), "frequency": pl.col("orders_365d")},
     rank_by="uplift",
-    allocation=TopK(capacity=200, action="contact"),
-    exploration=Epsilon(share=0.2),
+    allocation=TopK(capacity=800, action="contact"),
+    exploration=Epsilon(share=0.05),
     owners=["team:growth"],
-    description="Contact the 200 whom it moves most, a fifth of them drawn at random.",
+    description="Contact the 800 whom it moves most, a twentieth of them drawn at random.",
 )
 
 shop_contacts = Flywheel(
