@@ -278,6 +278,7 @@ fraud_probability = Model(
     metric="average_precision",
     retrain="monday",
     training_window=15 * DAY,
+    trusted_types=("sklearn.tree._tree.Tree",),
     gate=Gate(minimum=0.1, minimum_gain=-0.1, holdout=DAY),
     owners=["team:risk", "mlops@example.com"],
     description="The probability that a transaction turns out to be fraud.",

@@ -193,20 +193,22 @@ subscribed = Outcome(
 
 
 def estimator() -> Any:
-    """Build gradient boosted trees on mixed types, which take what is missing as it is."""
+    """Build gradient boosted trees on mixed types; what is missing is a value of its own."""
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1
     )
+    nothing = SimpleImputer(strategy="constant", fill_value=-1_000.0, keep_empty_features=True)
     texts = [f"known_{name}" for name in TEXTS]
     trees = HistGradientBoostingClassifier(
         learning_rate=0.05, max_leaf_nodes=15, min_samples_leaf=40, random_state=0
     )
-    return make_pipeline(make_column_transformer((codes, texts), remainder="passthrough"), trees)
+    return make_pipeline(make_column_transformer((codes, texts), remainder=nothing), trees)
 
 
 subscription_probability = Model(

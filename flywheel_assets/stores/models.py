@@ -21,8 +21,9 @@ TRUSTED_TYPES = (
         f"flywheel_assets.stages.learners.{name}"
         for name in ("SLearner", "TLearner", "Trained", "Weighted", "XLearner")
     ),
-    # What calibration, gradient boosted trees and skrub's table vectorizer are made of.
+    # What imputers, calibration, gradient boosted trees and skrub's table vectorizer are made of.
     "functools.partial",
+    "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
