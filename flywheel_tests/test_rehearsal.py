@@ -21,7 +21,7 @@ from flywheel_assets.worlds.shop_world import ShopWorld
 
 DAY = timedelta(days=1)
 FIRST = date(2026, 1, 5)
-N_DAYS = 17
+N_DAYS = 20
 LAST = FIRST + (N_DAYS - 1) * DAY
 CONFIG = ShopConfig(start=FIRST, n_customers=300, history=timedelta(days=20))
 daily = replace(
@@ -32,7 +32,7 @@ daily = replace(
 
 
 def rehearsed(**switches: object) -> tuple[Rehearsal, pl.DataFrame]:
-    """Rehearse two weeks and a half."""
+    """Rehearse twenty days."""
     flywheel = switches.pop("flywheel", daily)
     rehearsal = Rehearsal(flywheel, ShopWorld(CONFIG, tells_contacts=True), **switches)  # type: ignore[arg-type]
     return rehearsal, pl.concat(rehearse(rehearsal, FIRST, LAST))
@@ -47,7 +47,7 @@ def usual() -> tuple[Rehearsal, pl.DataFrame]:
 def test_it_decides_what_the_dagster_loop_decides(
     usual: tuple[Rehearsal, pl.DataFrame], tmp_path: Path
 ) -> None:
-    """Seventeen days of the shop through Delta, MLflow, inbox and API: the same decisions."""
+    """Twenty days of the shop through Delta, MLflow, inbox and API: the same decisions."""
     home = Home(tmp_path)
     home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
     shop = prepare(home, daily, CONFIG)
