@@ -10,6 +10,7 @@ import pytest
 from flywheel_assets.flywheels.repurchase import ordered
 from flywheel_assets.stages.clock import closes
 from flywheel_tests.conftest import shared_data
+from flywheel_tests.unpacking import SAFELY
 
 DAY = timedelta(days=1)
 FIRST = date(2010, 12, 1)
@@ -23,7 +24,7 @@ def orders(folder: Path) -> Path:
     if not archive.exists():
         pytest.skip(f"the real orders are not at {archive}")
     with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
+        files.extractall(folder, **SAFELY)
     return folder / "by-day"
 
 

@@ -27,6 +27,7 @@ from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import ShopConfig
 from flywheel_tests.conftest import FIRST, LAST, contents, shared_data, spin
+from flywheel_tests.unpacking import SAFELY
 
 DAY = timedelta(days=1)
 
@@ -187,7 +188,7 @@ def test_real_orders_are_accounted_for(tmp_path: Path) -> None:
     if not archive.exists():
         pytest.skip(f"the real orders are not at {archive}")
     with tarfile.open(archive) as files:
-        files.extractall(tmp_path, filter="data")
+        files.extractall(tmp_path, **SAFELY)
     first, last = date(2010, 12, 1), date(2011, 12, 9)
     home = Home(tmp_path / "home")
     sources = {"order_line": str(tmp_path / "by-day")}
