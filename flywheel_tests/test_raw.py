@@ -354,7 +354,7 @@ def test_online_retail_days_are_read_whole(tmp_path: Path) -> None:
         pytest.skip(f"no real data at {archive}: set FLYWHEEL_SHARED_DATA")
     with tarfile.open(archive) as tar:
         days = sorted((m for m in tar if m.name.endswith(".csv")), key=lambda m: m.name)[::60]
-        tar.extractall(tmp_path, days, **SAFELY)
+        tar.extractall(tmp_path, days, **SAFELY)  # noqa: S202  filtered where it can be
     assert len(days) > 3
     assert all(a.name < b.name for a, b in pairwise(days))
     for day in days:
