@@ -16,6 +16,7 @@ from flywheel_assets.dagster_assets.status import Urgency, status
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.declare.flywheel import catalog
 from flywheel_assets.errors import FlywheelError
+from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.flywheels.repurchase import orders as counted
 from flywheel_assets.stores.home import Home
@@ -148,3 +149,23 @@ def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:
         sensor(context)
     assert f"{ROWS} (team:growth): check features_as_decided failed" in caplog.text
     assert "repurchase/decisions" in caplog.text
+
+
+def test_flywheels_that_never_turned_are_not_planned(home: Home) -> None:
+    """Others that are declared ask nothing of a home in which they have not decided."""
+    alone = {step.change.table for step in steps(home, [repurchase], {})}
+    assert {step.change.table for step in steps(home, FLYWHEELS, {})} == alone
+    assert [one.table for one in status(home, FLYWHEELS)] == [
+        one.table for one in status(home, [repurchase])
+    ]
+
+
+def test_what_was_made_before_runs_kept_records_is_made_again(home: Home) -> None:
+    """A home of an older release is not said to be as declared: all its days are planned."""
+    home.declared.rename(home.root / "aside")
+    try:
+        planned = {step.change.table: step for step in steps(home, [repurchase], {})}
+    finally:
+        (home.root / "aside").rename(home.declared)
+    assert planned[VIEW].ranges == ((FIRST, FIRST + DAYS),)
+    assert planned["repurchase/decisions"].is_history

@@ -18,6 +18,7 @@ from flywheel_assets.declare.organize import CANCELS, Dimension, Fact
 from flywheel_assets.declare.rules import (
     AS_OF,
     CORRECTS,
+    DECISION_FIELDS,
     DECISION_ID,
     EVENT_TIME,
     KNOWN_AT,
@@ -192,10 +193,7 @@ def _allocated_by(policy: Policy) -> list[str]:
     return [n for n in (each, per, *getattr(policy.allocation, "at_most", ())) if n is not None]
 
 
-_DECIDED = (
-    *(DECISION_ID, "flywheel", ENTITY_ID, DECIDED_AT, "action", "score", "rank"),
-    *("propensity", "explored", "model_version"),
-)
+_DECIDED = tuple(n for n in DECISION_FIELDS if n not in {"outcome", "reward", "weight"})
 
 
 def _logged(flywheels: Iterable[Flywheel]) -> Iterator[Made]:

@@ -60,9 +60,17 @@ class Step:
 def steps(
     home: Home, flywheels: Sequence[Flywheel], seconds_per_day: Mapping[str, float]
 ) -> list[Step]:
-    """Hold what is declared against every partition of a home, in the order of the loop."""
-    kept, tables, after = Declared(home.declared), Tables(home.lakehouse), meanings(flywheels)
-    epochs = {table: kept.epochs(table) for table in dict.fromkeys([*after, *kept.tables()])}
+    """Hold what is declared against every partition of a home, in the order of the loop.
+
+    A flywheel that has never decided here is not planned: `flywheel run` begins it. Partitions of
+    which nothing is known, from before runs kept what they were made by, are made again.
+    """
+    kept, tables = Declared(home.declared), Tables(home.lakehouse)
+    after = meanings(turning(home, flywheels))
+    epochs = {
+        table: kept.epochs(table) or _unknown(tables, table)
+        for table in dict.fromkeys([*after, *kept.tables()])
+    }
     found = []
     for table, held in epochs.items():
         differing = [(epoch, change) for epoch in held for change in _change(table, epoch, after)]
@@ -83,6 +91,19 @@ def steps(
             )
         )
     return found + _new(after, epochs)
+
+
+def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
+    """Give the flywheels that have decided in a home."""
+    tables = Tables(home.lakehouse)
+    return [wheel for wheel in flywheels if tables.exists(f"{wheel.name}/decisions")]
+
+
+def _unknown(tables: Tables, table: str) -> list[Epoch]:
+    if table.rsplit("/", maxsplit=1)[-1] in BESIDE or not tables.exists(table):
+        return []
+    days = tables.days(table)
+    return [Epoch(days[0], days[-1], Meaning(columns={}))] if days else []
 
 
 def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) -> list[Step]:

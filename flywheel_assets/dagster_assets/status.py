@@ -11,7 +11,7 @@ import dagster as dg
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
-from flywheel_assets.dagster_assets.planning import BESIDE
+from flywheel_assets.dagster_assets.planning import BESIDE, turning
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.home import Home
@@ -68,8 +68,8 @@ class TableStatus:
 
 
 def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
-    """Look at every table of a home; what needs attention first comes first."""
-    build = build_for(home)
+    """Look at every table of the flywheels that have decided here, the most pressing first."""
+    build, flywheels = build_for(home), turning(home, flywheels)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
     whose, verdicts = owners(flywheels), _verdicts(build, instance, flywheels)
