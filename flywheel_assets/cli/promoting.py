@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flywheel_assets.cli.app import app, console, find
+from flywheel_assets.cli.app import DECIDE, FlywheelName, app, console, find
 from flywheel_assets.stores.home import current_home
 
-FlywheelName = Annotated[str, typer.Argument(metavar="FLYWHEEL")]
 Why = Annotated[str, typer.Option(help="Goes into the ledger.")]
 Since = Annotated[
     datetime | None,
@@ -16,7 +15,7 @@ Since = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def promote(
     name: FlywheelName,
     version: Annotated[int, typer.Argument(help="A registered version.")],
@@ -32,7 +31,7 @@ def promote(
     console.print(f"{name}: version {made.version} decides from {made.since} on.")
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def rollback(
     name: FlywheelName,
     why: Why,
@@ -48,7 +47,7 @@ def rollback(
     console.print(f"{name}: back to version {made.version}, from {made.since} on.")
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def reproduce(
     name: FlywheelName,
     version: Annotated[int, typer.Argument(help="A registered version.")],
