@@ -1,7 +1,8 @@
 """Features: each entity's declared features as of the moment at which a partition closes."""
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
@@ -93,6 +94,15 @@ def recomputed(
     return _completed(frame, dimensions, view).select(
         *view.entity.keys, AS_OF, *(in_view.then(pl.col(n)).alias(n) for n in view.descriptions)
     )
+
+
+def reach(view: FeatureView) -> timedelta | None:
+    """Say how many partitions back the longest window reads; None for all."""
+    longest = view.longest_window
+    if longest is None:
+        return None
+    # A partition holds what became known on its day, and nothing is known long before it happens.
+    return math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY
 
 
 def _completed(
