@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json
+from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
 
@@ -45,7 +46,9 @@ def doctor(
 
     table = Table("where", "what is wrong", "what to do", show_lines=True)
     left, told = 0, []
-    for finding in examine(current_home(), declared()):
+    with working("Looking at every table, file and model"):
+        findings = examine(current_home(), declared())
+    for finding in findings:
         mended = mend and finding.mend is not None
         if mended and finding.mend is not None:
             finding.mend()
@@ -78,7 +81,9 @@ def vacuum(
 
     shown = Table("table", "files", "MB", "kept for models: versions")
     told = []
-    for freed in vacuuming.vacuum(current_home(), retention_hours, dry_run=dry_run):
+    with working("Looking for files that nobody needs"):
+        done = list(vacuuming.vacuum(current_home(), retention_hours, dry_run=dry_run))
+    for freed in done:
         told.append(asdict(freed))
         kept = ", ".join(map(str, freed.kept_versions)) or "-"
         shown.add_row(freed.table, f"{freed.files:,}", f"{freed.size / 1e6:,.1f}", kept)

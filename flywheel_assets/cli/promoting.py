@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flywheel_assets.cli.app import DECIDE, FlywheelName, app, console, find
+from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
 Why = Annotated[str, typer.Option(help="Goes into the ledger.")]
@@ -56,7 +57,8 @@ def reproduce(
     from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.reproducing import reproduce as train_again
 
-    made = train_again(build_for(current_home()), find(name), version)
+    with working(f"Training version {version} again"):
+        made = train_again(build_for(current_home()), find(name), version)
     source = made.source
     console.print(
         f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from flywheel_assets.cli.app import SERVE, AsJson, app, console, print_json
+from flywheel_assets.cli.progress import reading
 from flywheel_assets.stores.home import current_home
 
 keys = typer.Typer(help="API keys: who may log observations and read decisions.")
@@ -35,7 +36,8 @@ def log(
     from flywheel_assets.project import declared
 
     client = Remote(url, key) if url else Local(current_home(), declared())
-    told = log_lines(client, file, lambda line: typer.echo(line, err=True))
+    with reading(file) as lines:
+        told = log_lines(client, lines, lambda line: typer.echo(line, err=True))
     typer.echo(", ".join(f"{n:,} {status}" for status, n in told.items()))
     if told["rejected"] or told["conflict"]:
         sys.exit(1)

@@ -19,12 +19,14 @@ from flywheel_assets.stages.challenge import MODEL_COLUMNS
 from flywheel_assets.stages.collect import REJECTED_COLUMNS
 from flywheel_assets.stages.drift import DRIFT_COLUMNS
 from flywheel_assets.stages.performance import PERFORMANCE_COLUMNS
+from flywheel_assets.stores.promotions import PROMOTION_COLUMNS
 from flywheel_assets.stores.tables import Tables
 
 _WORDS = {
     "model": MODEL_COLUMNS,
     "performance": PERFORMANCE_COLUMNS,
     "drift": DRIFT_COLUMNS,
+    "promotions": MODEL_COLUMNS | PROMOTION_COLUMNS,
 }
 
 
