@@ -4,7 +4,7 @@ Nothing is stored and no Dagster is started: the stages' own functions compute w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -39,8 +39,8 @@ class Rows:
     observations : mapping of str to sequence of mapping
         By the observation's name its records, each a mapping: the declared fields, ``event_time``,
         and, where they say something, ``known_at`` (``event_time``, if left out), ``decision_id``,
-        ``observation_id``, ``corrects``, ``retracts``. Times are datetimes with a zone, or ISO 8601
-        text, in UTC unless it says otherwise.
+        ``observation_id``, ``corrects``, ``retracts``. Times are datetimes or ISO 8601 text, in
+        UTC unless they say otherwise.
     may_reject : bool
         Whether records may break the contract; they are in `rejected` then.
 
@@ -210,10 +210,12 @@ def _frame(observation: Observation, rows: Sequence[Mapping[str, Any]]) -> pl.Da
                     remedy=nearest(name, valid),
                 )
     dtypes = {**observation.schema, EVENT_TIME: UTC_TIME, KNOWN_AT: UTC_TIME}
-    columns = [
-        _column(name, [row.get(name) for row in rows], dtypes.get(name, pl.String()))
-        for name in valid
-    ]
+    columns = []
+    for name in valid:
+        values = [row.get(name) for row in rows]
+        if name in {EVENT_TIME, KNOWN_AT}:
+            values = [_moment(value) for value in values]
+        columns.append(_column(name, values, dtypes.get(name, pl.String())))
     frame = pl.DataFrame(columns)
     known = pl.coalesce(pl.col(KNOWN_AT), pl.col(EVENT_TIME))
     return frame.with_columns(known if frame[KNOWN_AT].null_count() else pl.col(KNOWN_AT))
@@ -225,6 +227,18 @@ def _column(name: str, values: list[Any], dtype: Any) -> pl.Series:
         return pl.Series(name, values, dtype=dtype, strict=True)
     except (TypeError, pl.exceptions.PolarsError):
         return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+
+
+def _moment(value: Any) -> Any:
+    """Read a time as people write it; what is none stays as it is, to be judged."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if not isinstance(value, datetime):
+        return value
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _by_day(told: Mapping[str, pl.DataFrame]) -> Iterator[tuple[date, Observations]]:
