@@ -42,8 +42,9 @@ def declared() -> tuple[Flywheel, ...]:
         from flywheel_assets.flywheels import FLYWHEELS
 
         return FLYWHEELS
-    for root in (folder, folder and folder / "src"):
-        if root is not None and root.is_dir() and str(root) not in sys.path:
+    top = folder or Path.cwd()
+    for root in (top, top / "src"):
+        if root.is_dir() and str(root) not in sys.path:
             sys.path.insert(0, str(root))
     return _listed(str(place))
 

@@ -1,10 +1,13 @@
 """The command line: it reads as the loop, fails in words, and speaks JSON to scripts."""
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from flywheel_assets.cli import app
@@ -107,3 +110,14 @@ def test_the_shell_completes_commands_and_flywheels(words: str, number: str, wan
     asked = {"_FLYWHEEL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
     said = CliRunner().invoke(app, [], env=asked, prog_name="flywheel")
     assert wanted in said.output.split()
+
+
+def test_the_docs_name_every_command_that_speaks_json() -> None:
+    """And none that does not."""
+    page = (Path(__file__).parents[1] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    told = re.search(r"and nothing else: (.*?)\.\n", page, re.DOTALL)
+    assert told is not None
+    commands = vars(typer.main.get_command(app))["commands"]
+    commands |= {f"keys {n}": c for n, c in vars(commands["keys"])["commands"].items()}
+    speak = {n for n, c in commands.items() if any("--json" in p.opts for p in c.params)}
+    assert set(re.findall(r"`([a-z -]+)`", told[1])) == speak

@@ -78,7 +78,9 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     home = current_home()
     if home.settings() is None:
         raise HomeError(
-            expected=f"a home at {home.root}", found="none", remedy="run `make run` first"
+            expected=f"a home at {home.root}",
+            found="none",
+            remedy="run `flywheel run` or `flywheel demo` first",
         )
     models = Models(home.mlflow)
     models.client()
