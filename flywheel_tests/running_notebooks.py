@@ -1,6 +1,6 @@
 """Runs a notebook's code cells as Jupyter would, in this process: ``python FILE NOTEBOOK``.
 
-Each cell's last expression is shown, as HTML where it has one. Jupyter itself would be thirty
+Each cell's last expression is shown, as HTML where it has one. Jupyter itself would be dozens of
 packages more, for the same.
 """
 

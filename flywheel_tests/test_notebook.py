@@ -21,7 +21,10 @@ from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.notebook import OpenHome, open_home
 from flywheel_assets.stages.candidates import candidates
 from flywheel_assets.stages.clock import closes
+from flywheel_assets.stages.decisions import decision_schema
+from flywheel_assets.stages.features import feature_schema
 from flywheel_assets.stages.organize import fact_schema
+from flywheel_assets.stages.policy import decide
 from flywheel_tests import running_notebooks
 from flywheel_tests.conftest import FIRST, LAST
 from flywheel_tests.shelf import START, bought, purchases, shelf, stored
@@ -94,6 +97,17 @@ def test_pairs_see_what_their_decisions_saw(tmp_path: Path) -> None:
     assert spine.height
     found = home.features(spine, "shelf")
     assert_frame_equal(found.select(considered.columns), considered, check_exact=True)
+    tables, decided = home._tables, decide(considered, None, wheel, last, None)
+    tables.replace("shelf/decisions", decided, decision_schema(wheel), last, last)
+    for view, snapshot in views.items():
+        key = f"features/{view.name}"
+        tables.replace(key, snapshot, feature_schema(view), last, last)
+    row = decided.row(0, named=True)
+    told = home.explain(row["decision_id"])
+    assert told.candidates["customer_id"].unique().to_list() == [row["customer_id"]]
+    assert told.candidates["rank"].to_list() == list(range(1, told.candidates.height + 1))
+    mine = considered.filter(customer_id=row["customer_id"], item_id=row["item_id"])
+    assert_frame_equal(told.seen, mine.select(told.seen.columns))
     with pytest.raises(ColumnsError, match="popular"):
         home.features(spine.drop("popular"), "shelf")
     assert home.features(spine.clear(), "shelf").is_empty()

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from flywheel_assets.api.trace import Step, trace
+from flywheel_assets.declare.allocate import Slate
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.errors import HomeError, nearest
@@ -31,7 +32,8 @@ class Explanation:
     decision : mapping
         Its row of ``<flywheel>/decisions``.
     candidates : DataFrame
-        All decisions of its day, best rank first.
+        All decisions that it competed with, best rank first: of its slate where there are slates,
+        else of its day.
     seen : DataFrame, (1, n_features)
         What it saw, with the entity's keys: a row that `Loaded.score` scores.
     decided_by : str
@@ -97,6 +99,9 @@ def explain(home: Home, flywheels: Sequence[Flywheel], decision_id: str) -> Expl
     if found.is_empty():
         raise _unknown(decision_id, candidates, day)
     row = found.row(0, named=True)
+    allocation = flywheel.policy.allocation
+    if isinstance(allocation, Slate):
+        candidates = candidates.filter(pl.col(allocation.per) == row[allocation.per])
     steps = trace(home, flywheels, decision_id)
     own = f"{flywheel.name}/decisions"
     place = next((i for i, step in enumerate(steps) if step.table == own), -1)
