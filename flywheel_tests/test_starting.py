@@ -148,6 +148,9 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
     gone = inside("validate", "--source", str(tmp_path / "no.csv"))
     assert gone.exit_code == 1
     assert "nothing at" in gone.output
+    folder = inside("validate", "--source", str(tmp_path))
+    assert "DailyFiles" in folder.output
+    assert "flywheel run" in inside("status").output  # nothing has run in this home
 
 
 def test_validate_finds_what_no_constructor_sees(

@@ -12,7 +12,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.errors import FlywheelError
+from flywheel_assets.errors import FlywheelError, HomeError
+from flywheel_assets.stores.home import Home, current_home
 
 START, TURN, LOOK = "Start", "Turn the wheel", "Look at it"
 DECIDE, CHANGE, MEND, SERVE = "Who decides", "Change it knowingly", "Mend it", "Close the loop"
@@ -106,6 +107,24 @@ def common(
 ) -> None:
     """Take what goes before every command."""
     ctx.obj = {"traceback": traceback}
+
+
+def opened() -> Home:
+    """Find the home, in which something must have run.
+
+    Raises
+    ------
+    HomeError
+        For one that nothing has run in.
+    """
+    home = current_home()
+    if home.settings() is None:
+        raise HomeError(
+            expected=f"a home at {home.root}",
+            found="none",
+            remedy="run `flywheel run` or `flywheel demo` first, or set FLYWHEEL_HOME",
+        )
+    return home
 
 
 def find(name: str | None) -> Flywheel:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import CHANGE, LOOK, AsJson, app, console, print_json
+from flywheel_assets.cli.app import CHANGE, LOOK, AsJson, app, console, opened, print_json
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def status(as_json: AsJson = False) -> None:
     from flywheel_assets.dagster_assets.status import status as look
     from flywheel_assets.project import declared
 
-    found = look(current_home(), declared())
+    found = look(opened(), declared())
     if as_json:
         told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
         print_json(told)

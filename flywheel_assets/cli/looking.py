@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import LOOK, AsJson, From, Name, To, app, console, find, print_json
+from flywheel_assets.cli.app import (
+    LOOK,
+    AsJson,
+    From,
+    Name,
+    To,
+    app,
+    console,
+    find,
+    opened,
+    print_json,
+)
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import current_home
 
@@ -75,13 +86,7 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     """Open Dagster's and MLflow's pages on the home, on this machine only."""
     from flywheel_assets.stores.models import Models
 
-    home = current_home()
-    if home.settings() is None:
-        raise HomeError(
-            expected=f"a home at {home.root}",
-            found="none",
-            remedy="run `flywheel run` or `flywheel demo` first",
-        )
+    home = opened()
     models = Models(home.mlflow)
     models.client()
     environment = os.environ | {
