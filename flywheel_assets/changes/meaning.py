@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from flywheel_assets.changes.decided import LOGGED
 from flywheel_assets.changes.graph import ROWS, Column, Lineage
 from flywheel_assets.changes.owners import owners
-from flywheel_assets.changes.stages import LOGGED, lineage
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Pairs
 from flywheel_assets.declare.collect import Observation, Source
 from flywheel_assets.declare.decide import Policy
