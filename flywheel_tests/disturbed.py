@@ -187,7 +187,9 @@ def observe(
             for name, low, high in ((CORRECTS, 0.0, 0.06), (RETRACTS, 0.06, 0.12))
         ),
     )
-    return frame.with_columns(_answers(frame, wheel, chance))
+    exposure = wheel.outcome.exposure
+    share = 1.0 if exposure is not None and exposure.observation is observation else 0.5
+    return frame.with_columns(_answers(frame, wheel, share, chance))
 
 
 def _drawn(one: Field, n_rows: int, wheel: Flywheel, chance: np.random.Generator) -> list[Any]:
@@ -209,15 +211,16 @@ def _drawn(one: Field, n_rows: int, wheel: Flywheel, chance: np.random.Generator
     return [None if gone else pool[n] for n, gone in zip(drawn, nothing, strict=True)]
 
 
-def _answers(frame: Frame, wheel: Flywheel, chance: np.random.Generator) -> pl.Expr:
-    """Let half of what is about a candidate answer the decision of the evening before."""
+def _answers(
+    frame: Frame, wheel: Flywheel, share: float, chance: np.random.Generator
+) -> pl.Expr:
+    """Let a share of what is about a candidate answer the decision of the evening before."""
     keys = wheel.entity.keys
     if not set(keys) <= set(frame.columns):
         return pl.lit(None, dtype=pl.String).alias(DECISION_ID)
     day = (pl.col(EVENT_TIME) - DAY).dt.strftime("%Y-%m-%d")
     entity = pl.concat_str([pl.col(k).cast(pl.String) for k in keys], separator="|")
     name = pl.concat_str(pl.lit(wheel.name), day, entity, separator=":")
-    share = 1.0 if wheel.outcome.exposure else 0.5
     return pl.when(pl.lit(pl.Series(chance.random(frame.height) < share))).then(name).alias(
         DECISION_ID
     )

@@ -1,6 +1,6 @@
 """What observations, facts, dimensions and feature views are made of."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from flywheel_assets.changes.graph import ROWS, Column, Made, columns, made, roots
 from flywheel_assets.declare.collect import Observation
@@ -77,7 +77,7 @@ def view_columns(view: FeatureView) -> Iterator[Made]:
     for key in keys:
         yield made(table, key, columns(fact, [key]))
     for aggregation in view.aggregations:
-        yield made(table, aggregation.name, columns(fact, _aggregated(aggregation, keys)))
+        yield made(table, aggregation.name, columns(fact, _aggregated(aggregation, view)))
     for dimension, attributes in view.dimensions.items():
         source = f"organize/dim_{dimension.name}"
         when = columns(source, [*dimension.entity.keys, "valid_from", KNOWN_AT, "is_closed"])
@@ -87,6 +87,14 @@ def view_columns(view: FeatureView) -> Iterator[Made]:
         yield made(table, feature.name, columns(table, roots(feature.expression)))
 
 
-def _aggregated(aggregation: Aggregation, keys: Iterable[str]) -> set[str]:
-    names = {*keys, *VISIBLE, *aggregation.columns, *roots(aggregation.where)}
-    return names | ({OBSERVATION_ID} if aggregation.function in ORDERED else set())
+def _aggregated(aggregation: Aggregation, view: FeatureView) -> set[str]:
+    names = {*view.entity.keys, *VISIBLE, *aggregation.columns, *roots(aggregation.where)}
+    if aggregation.function in ORDERED and not _same_at_once(aggregation, view):
+        names.add(OBSERVATION_ID)
+    return names
+
+
+def _same_at_once(aggregation: Aggregation, view: FeatureView) -> bool:
+    """Say whether rows of one entity that happened at once have the same value anyway."""
+    computed = view.fact.derive.get(str(aggregation.column))
+    return computed is not None and roots(computed) <= {EVENT_TIME, *view.entity.keys}

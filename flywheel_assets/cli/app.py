@@ -14,6 +14,7 @@ console = Console()
 
 Name = Annotated[str, typer.Argument(help="The flywheel.")]
 From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 To = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")]
 
 

@@ -1,4 +1,4 @@
-"""Change a declaration knowing what it touches: plan, apply, impact, owners."""
+"""Change a declaration knowing what it touches: plan, apply, owners."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import app, console
+from flywheel_assets.cli.app import AsJson, app, console
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.planning import Step
     from flywheel_assets.dagster_assets.status import TableStatus
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 SOMETHING, BREAKING = 2, 3
 
 
@@ -76,33 +75,6 @@ def apply() -> None:
         for step in carry_out(planned, turner, report):
             if step.n_days:
                 console.print(f"{step.change.table}: {step.n_days} days made again")
-
-
-@app.command()
-def impact(
-    what: Annotated[str, typer.Argument(help="A table, table.column, or an owner.")],
-    upstream: Annotated[bool, typer.Option(help="What it is made of, instead.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say what is made of a column, by column, to the decision and its owner."""
-    from flywheel_assets.changes import lineage, owners
-    from flywheel_assets.flywheels import FLYWHEELS
-
-    graph, whose = lineage(FLYWHEELS), owners(FLYWHEELS)
-    owned = [table for table, names in whose.items() if what in names]
-    start = [c for t in owned for c in graph.columns(t)] if owned else graph.find(what)
-    found: dict[str, list[str]] = {}
-    for column in graph.upstream(start) if upstream else graph.downstream(start):
-        found.setdefault(column.table, []).append(column.name)
-    if as_json:
-        told = {t: {"columns": names, "owners": whose[t]} for t, names in found.items()}
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
-        return
-    title = f"{'Up' if upstream else 'Down'}stream of {what}"
-    shown = Table("table", "columns", "owners", title=title)
-    for table, names in found.items():
-        shown.add_row(table, ", ".join(names), ", ".join(whose[table]))
-    console.print(shown if found else f"{title}: nothing.")
 
 
 @app.command(name="owners")

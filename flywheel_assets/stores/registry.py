@@ -105,6 +105,12 @@ class Registry:
             if value is not None:
                 client.log_metric(run, key, value)
 
+    def log_file(self, name: str, version: int, text: str, file: str) -> None:
+        """Keep a text among the artifacts of a version's run."""
+        client = self.models.client()
+        run = str(client.get_model_version(name, str(version)).run_id)
+        client.log_text(run, text, file)
+
     def rows_of(self, name: str, version: int) -> TrainingRows:
         """Say what a version was trained on, by its MLflow run.
 
