@@ -1,7 +1,7 @@
 """Permutation importance: which features a model uses, and how much."""
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flywheel_assets.cli import app
+from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.importance import newest_importance
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.turn import Turner
@@ -33,7 +34,9 @@ def judged() -> pl.DataFrame:
         pl.Series("decision_id", [f"d{n}" for n in range(N_ROWS)]),
         pl.Series("known_job", np.where(job, "retired", "student")),
         pl.Series("age", age),
-        pl.Series("outcome", (job + 0.5 * age + chance.random(N_ROWS) / 2 > 1).astype(np.int8)),
+        pl.Series(
+            "outcome", (0.6 * job + 0.5 * age + chance.random(N_ROWS) / 2 > 0.8).astype(np.int8)
+        ),
         pl.lit("call_first").alias("action"),
     )
 
@@ -63,12 +66,13 @@ def test_nothing_is_said_where_the_metric_is_not_defined() -> None:
 
 def test_it_is_kept_beside_the_model(spun: Turner, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a table, on the MLflow run of the judged version, on the page, and in impact's answer."""
-    build = spun.build
+    build = build_for(spun.home)
     found = newest_importance(build.home, repurchase)
     assert set(found["feature"]) == set(repurchase.model.features)
     version = found["version"][0]
     client = build.models.client()
-    run = client.get_run(client.get_model_version(registered_name(repurchase), str(version)).run_id)
+    known = client.get_model_version(registered_name(repurchase), str(version))
+    run = client.get_run(str(known.run_id))
     best = found["feature"][0]
     assert run.data.metrics[f"importance_{best}"] == found["importance"][0]
     assert {f.path for f in client.list_artifacts(run.info.run_id)} >= {

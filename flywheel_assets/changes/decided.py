@@ -103,9 +103,7 @@ def logged_columns(flywheel: Flywheel) -> Iterator[Made]:
     for name in suggested:
         inside = f"{part}:{name}"
         yield Made(Column(LOGGED[0], CANDIDATE, inside), columns(source, [name]))
-        yield Made(
-            Column(LOGGED[1], CANDIDATE, inside), columns(LOGGED[0], [CANDIDATE], inside)
-        )
+        yield Made(Column(LOGGED[1], CANDIDATE, inside), columns(LOGGED[0], [CANDIDATE], inside))
 
 
 def logged_by(

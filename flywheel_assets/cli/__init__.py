@@ -8,7 +8,17 @@ from flywheel_assets.cli import changing, impact, looking, mending, promoting, s
 from flywheel_assets.cli.app import app
 from flywheel_assets.errors import FlywheelError
 
-__all__ = ["app", "changing", "impact", "looking", "main", "mending", "promoting", "serving", "turning"]
+__all__ = [
+    "app",
+    "changing",
+    "impact",
+    "looking",
+    "main",
+    "mending",
+    "promoting",
+    "serving",
+    "turning",
+]
 
 
 def main() -> None:

@@ -178,7 +178,9 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     made = challenge(matured, flywheel, day, champion, admit)
     if made.verdict.value is not None:
         holdout = split(matured, flywheel, day)[1]
-        keep_importance(build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day))
+        keep_importance(
+            build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day)
+        )
     verdict = asdict(made.verdict)
     if registered:
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}

@@ -76,7 +76,12 @@ def importance(
     if not names or not np.isfinite(scoring(None, places, None)):
         return pl.DataFrame(schema=IMPORTANCE_SCHEMA)
     found = permutation_importance(
-        _Asked(), places, np.zeros(rows.height), scoring=scoring, n_repeats=REPEATS, random_state=seed
+        _Asked(),
+        places,
+        np.zeros(rows.height),
+        scoring=scoring,
+        n_repeats=REPEATS,
+        random_state=seed,
     )
     return (
         pl.DataFrame(
