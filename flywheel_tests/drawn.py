@@ -39,9 +39,9 @@ TEXTS = {
     "invoice": ["C1", "A1", "A2", "A3", "A4", "A5"],
     "stock_code": [f"p{n}" for n in range(40)],
 }
-NUMBERS: dict[str, list[float]] = {
+NUMBERS: dict[str, list[Any]] = {
     "days_since_call": [999.0, 3.0, 6.0],
-    "is_fraud": [*([0.0] * 8), 1.0],
+    "is_fraud": [0, 0, 0, 0, 0, 0, 0, 0, 1],
 }
 HOURS = 3_600_000_000  # microseconds in one
 UTC_TIME = pl.Datetime("us", "UTC")

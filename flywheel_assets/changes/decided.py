@@ -31,7 +31,7 @@ def seen_by(flywheel: Flywheel) -> dict[str, frozenset[Column]]:
         table = f"features/{view.name}"
         joined = frozenset().union(*(found.get(key, frozenset()) for key in view.entity.keys))
         for name in (*view.entity.keys, *view.descriptions):
-            found.setdefault(name, columns(table, [name]) | joined)
+            found.setdefault(name, columns(table, [name, *view.entity.keys]) | joined)
     for feature in flywheel.expressions:
         of = (found[name] for name in roots(feature.expression))
         found[feature.name] = frozenset().union(*of)
@@ -68,9 +68,11 @@ def _considered(
     if isinstance(policy.candidates, Pairs):
         yield from (seen[generator.name] for generator in policy.generators)
         view = policy.candidates.of
-        yield columns(f"features/{view.name}", [*roots(policy.candidates.where), ROWS])
+        asked = [*view.entity.keys, *roots(policy.candidates.where), ROWS]
+        yield columns(f"features/{view.name}", asked)
     else:
-        yield columns(f"features/{flywheel.views[0].name}", [ROWS])
+        view = flywheel.views[0]
+        yield columns(f"features/{view.name}", [*view.entity.keys, ROWS])
         yield from (seen[name] for name in roots(policy.candidates))
     for rule in policy.filters:
         fact = getattr(rule, "fact", None)
