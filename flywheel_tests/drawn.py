@@ -178,7 +178,7 @@ def _drawn(one: Field, n_rows: int, wheel: Flywheel, chance: np.random.Generator
     elif one.dtype == pl.Boolean:
         pool = [True, False]
     elif one.dtype == pl.Int64:
-        n_keys = 30 if wheel.name == "recommendation" else KEYS.get(one.name, N_KEYS)
+        n_keys = 48 if wheel.name == "recommendation" else KEYS.get(one.name, N_KEYS)
         pool = list(range(1, n_keys if one.name.endswith("_id") else 9))
     # Of some there is a lot, of others hardly anything.
     drawn = (len(pool) * chance.random(n_rows) ** (1 if wheel.name in BUSY else 3)).astype(int)

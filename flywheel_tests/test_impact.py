@@ -37,7 +37,7 @@ def made_of(graph: Lineage, column: Column) -> set[Column]:
 
 
 def disturbed(wheel: Flywheel, graph: Lineage) -> list[Column]:
-    """Name the columns that are tried: of columns of a table with answers of one shape, the first.
+    """Name the columns that are tried: of a table's columns that reach the same tables, the first.
 
     Without what is not data: ids, the clock, and times that collect takes from each other.
     """
@@ -51,8 +51,8 @@ def disturbed(wheel: Flywheel, graph: Lineage) -> list[Column]:
         if column.part or column in derived or column.name in CLOCK:
             continue
         if column.table.startswith(EXACT):
-            below = sorted(c.table for c in made_of(graph, column))
-            shape = (column.table, *below, column if EVERY else column.name.endswith("_at"))
+            below = frozenset(c.table for c in made_of(graph, column))
+            shape = (column.table, below, column if EVERY else column.name.endswith("_at"))
             found.setdefault(shape, column)
     return list(found.values())
 
