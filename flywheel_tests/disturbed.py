@@ -447,7 +447,7 @@ def _keys(table: str, turn: Turned) -> list[str]:
         return ["_row"]
     for dimension in things.dimensions:
         if table == f"organize/dim_{dimension.name}":
-            return [PARTITION, *dimension.entity.keys]
+            return [PARTITION, *dimension.entity.keys, "valid_from", KNOWN_AT]
     for view in things.views:
         if table == f"features/{view.name}":
             return [PARTITION, *view.entity.keys]

@@ -247,6 +247,9 @@ def other(frame: Frame, column: str, seed: int, per: str | None = None) -> Frame
         return frame.with_columns((values + shift).alias(column))
     if values.dtype == pl.Int64 and values.n_unique() == 1:
         return frame.with_columns(pl.col(column).fill_null(0) + 1)
+    if values.dtype == pl.Boolean and values.n_unique() == 1:
+        drawn = pl.Series(chance.random(frame.height) < 0.5)
+        return frame.with_columns(drawn.alias(column))
     if seed % 4 in {2, 3} and column in {CORRECTS, RETRACTS}:
         # Not all of them, or nothing would be left.
         again = values.gather(pl.Series(chance.permutation(frame.height)))
