@@ -61,7 +61,7 @@ def inside(content: bytes) -> Iterator[bytes]:
                 yield from inside(archive.read(name))
     for magic, open_ in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ", lzma)):
         if content.startswith(magic):
-            yield open_.decompress(content)  # type: ignore[attr-defined]  # all three have it
+            yield open_.decompress(content)
 
 
 @pytest.fixture(scope="module")

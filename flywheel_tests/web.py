@@ -37,6 +37,8 @@ OWNERS = ["team:web"]
 VISITORS = [7_310_245_998_100 + i for i in range(40)]
 ANNA = VISITORS[13]
 """Who is to be forgotten: an id that is nothing else, as text and in eight bytes."""
+BEN = VISITORS[5]
+"""Who clicks once."""
 ONE_CLICK = "click:the-one"
 COMMON: dict[str, Any] = {"owners": OWNERS, "description": "For tests."}
 
@@ -153,7 +155,7 @@ def moment(day: date, hour: int) -> datetime:
 
 def at_noon(api: Local, day: date, random: np.random.Generator) -> None:
     """Log a day's purchases."""
-    bought = [v for v in VISITORS if v == ANNA or random.random() < 0.6]
+    bought = [v for v in VISITORS if v in {ANNA, BEN} or random.random() < 0.6]
     told = api.log_observations(
         {
             "kind": "purchase",
@@ -207,14 +209,15 @@ def spun_web(folder: Path) -> Web:
     for i in range((LAST - START).days + 1):
         day = START + i * DAY
         web.clock(day)
-        write_clicks(sources, day, [v for v in VISITORS if v == ANNA or random.random() < 0.5])
+        others = [v for v in VISITORS if v not in {ANNA, BEN} and random.random() < 0.5]
+        write_clicks(sources, day, [ANNA, *others])
         at_noon(web.api, day, random)
         if day == START + DAY:
             _in_passing(web.api, day)
         if day == START + DAY:
             web.api.log_observation(
                 "click",
-                {"visitor_id": VISITORS[5]},
+                {"visitor_id": BEN},
                 moment(day, 10),
                 {"page": "the-one.html", "seconds": 1000.0},
                 observation_id=ONE_CLICK,

@@ -36,7 +36,7 @@ Tell = Callable[[str], None]
 _WHOLE = {pl.Int64: int, pl.Int32: int}
 
 
-def forget(
+def forget(  # noqa: PLR0913  whom, where, and how it is asked
     home: Home,
     flywheels: Sequence[Flywheel],
     keys: Mapping[str, str],

@@ -14,6 +14,7 @@ from flywheel_assets.stores.forgetting.sought import Sought
 
 MAGIC = b"SQLite format 3\x00"
 _WAIT_S = 10
+_AT_ONCE = 1_000_000
 
 
 def is_database(file: Path) -> bool:
@@ -24,7 +25,7 @@ def is_database(file: Path) -> bool:
 
 def mentions(file: Path, sought: Sought) -> int:
     """Count the values of a database that mention somebody."""
-    with _opened(file, sought) as database:
+    with _opened(file, sought.among(_contents(file))) as database:
         return sum(
             database.execute(
                 f"select count(*) from {table} where mentioned({column})"  # noqa: S608  its own names
@@ -41,7 +42,7 @@ def scrub(file: Path, sought: Sought) -> int:
     int
         How many values were changed.
     """
-    with _opened(file, sought) as database:
+    with _opened(file, sought.among(_contents(file))) as database:
         changed = 0
         for table, column in _columns(database):
             query = f"update {table} set {column} = scrubbed({column}) where mentioned({column})"  # noqa: S608
@@ -89,14 +90,21 @@ _THEIRS = {
 }
 
 
-def values(file: Path) -> Iterator[Any]:
-    """Read every text and blob of a database, whatever pages they are on."""
+def _contents(file: Path) -> Iterator[str]:
+    """Read every text and blob of a database, a megabyte at a time."""
     with closing(sqlite3.connect(file)) as database:
+        names = _columns(database)
         database.text_factory = bytes
-        names = [(t.decode(), c.decode()) for t, c in _columns(database)]
+        held, size = [], 0
         for table, column in names:
             query = f"select {column} from {table} where typeof({column}) in ('text', 'blob')"  # noqa: S608
-            yield from (value for (value,) in database.execute(query))
+            for (value,) in database.execute(query):
+                held.append(_text(value))
+                size += len(value)
+                if size > _AT_ONCE:
+                    yield "\n".join(held)
+                    held, size = [], 0
+        yield "\n".join(held)
 
 
 @contextmanager

@@ -44,5 +44,5 @@ def scrub(home: Home, file: Path, sought: Sought) -> int:
         text = file.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         return 0
-    disk.overwrite(file, sought.scrubbed(text).encode())
+    disk.overwrite(file, sought.among([text]).scrubbed(text).encode())
     return 1

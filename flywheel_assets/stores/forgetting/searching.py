@@ -30,27 +30,39 @@ def holds(file: Path, sought: Sought) -> bool:
     """Say whether a file holds somebody: as bytes, or decompressed."""
     content = file.read_bytes()
     if content.startswith(databases.MAGIC):
-        return any(_mentioned(bytes(v), sought) for v in databases.values(file))
-    return any(_mentioned(part, sought) for part in _parts(content))
+        return databases.mentions(file, sought) > 0
+    return any(found for found in _looked_through(content, sought))
 
 
-def _parts(content: bytes) -> Iterator[bytes]:
-    yield content
+def _looked_through(content: bytes, sought: Sought) -> Iterator[bool]:
+    yield _mentioned(content, sought)
     if content.startswith(b"PAR1"):
-        frame = pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
-        yield frame.write_ndjson().encode()
+        yield _in_frame(pl.read_parquet(io.BytesIO(content), hive_partitioning=False), sought)
     elif content.startswith(b"PK\x03\x04"):
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             for name in opened.namelist():
-                yield from _parts(opened.read(name))
+                yield from _looked_through(opened.read(name), sought)
     else:
         for magic, opener in _OPENERS.items():
             if content.startswith(magic):
-                yield from _parts(opener(content))
+                yield from _looked_through(opener(content), sought)
+
+
+def _in_frame(frame: pl.DataFrame, sought: Sought) -> bool:
+    """Look through every column: texts, whole numbers, and what is nested."""
+    found = [sought.rows(frame.schema)]
+    numbers = [int.from_bytes(n, "little", signed=True) for n in sought.numbers()]
+    found += [pl.col(n).is_in(numbers) for n, t in frame.schema.items() if t == pl.Int64]
+    if frame.select(pl.any_horizontal(found).any()).item():
+        return True
+    nested = frame.select(n for n, t in frame.schema.items() if t.is_nested())
+    return _mentioned(nested.write_ndjson().encode(), sought)
 
 
 def _mentioned(content: bytes, sought: Sought) -> bool:
-    # Latin-1 gives each byte a character, UTF-8 gives the text; what is not text is both.
     if any(number in content for number in sought.numbers()):
         return True
-    return sought.mentioned(content.decode("utf-8", "replace"))
+    if not sought.may_be_in(content):
+        return False
+    text = content.decode("utf-8", "replace")
+    return sought.among([text]).mentioned(text)

@@ -13,6 +13,7 @@ DISTINCT = 6
 """A shorter id cannot be told from other numbers and words: it counts beside its key's name."""
 GONE = "forgotten"
 _EDGE = "0-9A-Za-z_"
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DAY = r"\d{4}-\d{2}-\d{2}"
 
@@ -99,8 +100,25 @@ class Sought:
         )
         return pl.any_horizontal(each, *(text.str.contains(p.polars) for p in self._whole))
 
+    def may_be_in(self, content: bytes) -> bool:
+        """Say quickly whether it is worth while to look closer."""
+        return bool(self.texts) or all(
+            any(form.encode() in content for form in _forms(value)) for value in self.keys.values()
+        )
+
+    def among(self, contents: Iterable[str]) -> "Sought":
+        """Look only for those words of their payload that occur; there may be thousands."""
+        if not self.texts:
+            return self
+        forms = {form: text for text in self.texts for form in _forms(text)}
+        there: set[str] = set()
+        for content in contents:
+            found = pl.Series([content]).str.extract_many(list(forms), overlapping=True)
+            there.update(forms[form] for form in found.explode().drop_nulls().unique())
+        return self.also(sorted(there))
+
     def mentioned(self, text: str) -> bool:
-        """Say whether a text mentions them."""
+        """Say whether a text mentions them; of texts, after `among`."""
         if any(p.python.search(text) for p in self._whole):
             return True
         return all(any(p.python.search(text) for p in one) for one in self._by_key)
@@ -164,17 +182,26 @@ class Sought:
         return f"(?:{_written(self.keys[column])})" if column in self.keys else r'[^|"\s]*'
 
 
-def _written(value: str) -> str:
-    """Match a text as it is, and as it stands in JSON, and in JSON in JSON."""
+def _forms(value: str) -> list[str]:
+    """Write a text as it is, and as it stands in JSON, and in JSON in JSON."""
     once = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]]
-    forms = [value, *once, *(json.dumps(text)[1:-1] for text in once)]
-    return "|".join(re.escape(form) for form in dict.fromkeys(forms))
+    return list(dict.fromkeys([value, *once, *(json.dumps(text)[1:-1] for text in once)]))
+
+
+def _written(value: str) -> str:
+    return "|".join(map(re.escape, _forms(value)))
 
 
 def own_texts(theirs: Iterable[str | None], others: Iterable[str | None]) -> list[str]:
     """Choose the words of a payload that nobody else has, and that can be nothing else.
 
-    What is short, or could be the name of a table or a column, is left out.
+    What is short, or could be a number, a time, or the name of a table or a column, is left out.
+
+    Examples
+    --------
+    >>> own_texts(["24 Anna's Lane", "High Street", "2026-01-31", "visitor", None], ["High Street"])
+    ["24 Anna's Lane"]
     """
-    told = {t for t in theirs if t is not None and len(t) >= DISTINCT and not _NAME.fullmatch(t)}
+    told = {t for t in theirs if t is not None and len(t) >= DISTINCT}
+    told = {t for t in told if _LETTERS.search(t) and not _NAME.fullmatch(t)}
     return sorted(told - set(others))
