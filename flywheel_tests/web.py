@@ -32,7 +32,7 @@ from flywheel_assets.stores.home import Home
 
 DAY = timedelta(days=1)
 START = date(2026, 1, 5)
-LAST = START + 3 * DAY
+LAST = START + 2 * DAY
 OWNERS = ["team:web"]
 VISITORS = [7_310_245_998_100 + i for i in range(40)]
 ANNA = VISITORS[13]
@@ -40,6 +40,7 @@ ANNA = VISITORS[13]
 BEN = VISITORS[5]
 """Who clicks once."""
 ONE_CLICK = "click:the-one"
+RECEIVED = ("collect/click", "collect/click_rejected", "organize/fct_click")
 COMMON: dict[str, Any] = {"owners": OWNERS, "description": "For tests."}
 
 visitor = Entity(name="visitor", keys=("visitor_id",), **COMMON)
@@ -200,7 +201,7 @@ class Web:
 
 
 def spun_web(folder: Path) -> Web:
-    """Turn both over four days: files, and an API that accepts, corrects, withdraws, rejects."""
+    """Turn both over three days: files, and an API that accepts, corrects, withdraws, rejects."""
     home, now = Home(folder / "home"), [0]
     sources = folder / "clicks"
     home.extend(START, LAST + 3 * DAY, {"click": str(sources)}, ongoing=False, demo=False)
@@ -210,6 +211,9 @@ def spun_web(folder: Path) -> Web:
         day = START + i * DAY
         web.clock(day)
         others = [v for v in VISITORS if v not in {ANNA, BEN} and random.random() < 0.5]
+        if day == START:  # made twice: the first version is an old one by now
+            write_clicks(sources, day, [ANNA, *others[1:]])
+            web.turner.force(Run(RECEIVED, day, day))
         write_clicks(sources, day, [ANNA, *others])
         at_noon(web.api, day, random)
         if day == START + DAY:
@@ -223,12 +227,6 @@ def spun_web(folder: Path) -> Web:
                 observation_id=ONE_CLICK,
             )
         web.turn(day)
-    # Files may change: the first day made again leaves an older version of it behind.
-    file = sources / f"{START}.csv"
-    file.write_text(file.read_text() + f"{VISITORS[1]},late.html,1,{START} 20:00:00\n")
-    web.turner.force(
-        Run(("collect/click", "collect/click_rejected", "organize/fct_click"), START, START)
-    )
     return web
 
 

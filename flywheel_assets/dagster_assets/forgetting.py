@@ -21,7 +21,7 @@ from flywheel_assets.errors import FlywheelError, HomeError, nearest
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema, validate
 from flywheel_assets.stores.delta_log import LOG
-from flywheel_assets.stores.forgetting import databases, files, tables
+from flywheel_assets.stores.forgetting import databases, files, sources, tables
 from flywheel_assets.stores.forgetting.receipts import Receipt, Receipts
 from flywheel_assets.stores.forgetting.searching import search
 from flywheel_assets.stores.forgetting.sought import Sought, own_texts
@@ -259,13 +259,18 @@ class _Work:
                     registry.flag(name, version, receipt.id)
 
     def _elsewhere(self, receipt: Receipt, sought: Sought) -> None:
+        theirs = sources.below(self.home, self.things.observations)
         for file in files.others(self.home):
-            count = files.mentions(file, sought)
+            if file in theirs:
+                act = sources.count if self.dry_run else sources.erase
+                count = act(file, theirs[file], self.sought)
+            else:
+                count = files.mentions(file, sought)
+                if not self.dry_run and (count or databases.is_database(file)):
+                    files.scrub(self.home, file, sought)
             if count:
                 name = file.relative_to(self.home.root).as_posix()
                 receipt.elsewhere[name] = receipt.elsewhere.get(name, 0) + count
-            if not self.dry_run and (count or databases.is_database(file)):
-                files.scrub(self.home, file, sought)
 
     def _inbox(self, receipt: Receipt) -> None:
         file = self.home.inbox / "inbox.sqlite"

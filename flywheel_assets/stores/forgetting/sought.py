@@ -184,8 +184,10 @@ class Sought:
 
 def _forms(value: str) -> list[str]:
     """Write a text as it is, and as it stands in JSON, and in JSON in JSON."""
-    once = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]]
-    return list(dict.fromkeys([value, *once, *(json.dumps(text)[1:-1] for text in once)]))
+    forms = [value]
+    for _ in range(2):
+        forms += [json.dumps(f, ensure_ascii=a)[1:-1] for f in forms for a in (False, True)]
+    return list(dict.fromkeys(forms))
 
 
 def _written(value: str) -> str:

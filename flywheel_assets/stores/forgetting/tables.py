@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.errors import ConflictError
+from flywheel_assets.errors import ConflictError, HomeError
 from flywheel_assets.stores import data_files, delta_log, disk
 from flywheel_assets.stores.data_files import DataFile
 from flywheel_assets.stores.delta_log import LOG, POINTER
@@ -48,14 +48,34 @@ class Holding:
 
 
 def look(folder: Path, table: str, sought: Sought) -> Holding:
-    """Find the rows that are somebody's, in every data file there is; nothing is changed."""
+    """Find the rows that are somebody's, in every data file there is; nothing is changed.
+
+    A file that no version has and that cannot be read, for example because its writer was killed,
+    counts as theirs: nobody can say that it is not.
+
+    Raises
+    ------
+    HomeError
+        For a file of the newest version that cannot be read.
+    """
+    standing = _standing(folder)
+    needed = {f.path for f in standing}
     found = {}
     for file in _data(folder):
-        scan = pl.scan_parquet(file, hive_partitioning=False)
-        count = scan.select(sought.rows(scan.collect_schema()).sum()).collect().item()
+        path = file.relative_to(folder).as_posix()
+        try:
+            scan = pl.scan_parquet(file, hive_partitioning=False)
+            count = scan.select(sought.rows(scan.collect_schema()).sum()).collect().item()
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            if path in needed:
+                raise HomeError(
+                    expected=f"{path} of {table} as it was written",
+                    found=str(error),
+                    remedy="run flywheel doctor, mend what it finds, and run this again",
+                ) from error
+            count = 1
         if count:
-            found[file.relative_to(folder).as_posix()] = int(count)
-    standing = _standing(folder)
+            found[path] = int(count)
     return Holding(
         table=table,
         folder=folder,
