@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 import zipfile
 from contextlib import closing
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,18 @@ from deltalake import DeltaTable, write_deltalake
 
 from flywheel_assets import HomeError
 from flywheel_assets.dagster_assets.collecting import Collecting
-from flywheel_assets.dagster_assets.forgetting import entity_of, sought_for
+from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import catalog
 from flywheel_assets.stores.forgetting import databases, files, sources, tables
+from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.forgetting.searching import holds
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
-from flywheel_assets.stores.inbox import Inbox, Rejected
+from flywheel_assets.stores.inbox import Inbox, Received, Rejected
 from flywheel_assets.stores.tables import Tables
 from flywheel_assets.stores.vacuum import vacuum
-from flywheel_tests import clicks, durable_writers
+from flywheel_tests import clicks, durable_writers, serving
 from flywheel_tests.durable_writers import DAY, NEXT
 from flywheel_tests.durable_writers import rows as numbered
 from flywheel_tests.forgetting_killed import TABLE, THEIRS, erase
@@ -312,3 +315,38 @@ def test_pairs_and_short_ids_are_kept_out_exactly(tmp_path: Path) -> None:
     ]
     said = kept.texts(pl.Series(texts)).to_list()
     assert said == [True, False, True, False, False, False]
+
+
+def test_the_command_killed_and_run_again(tmp_path: Path) -> None:
+    """A real process, killed when it comes to the tables: the next one finishes its receipt."""
+    home, anna = Home(tmp_path / "home"), 7_310_245
+    home.save(Settings(start=DAY, end=DAY))
+    serving.publish(home, DAY, {anna: "contact", 8: "hold"})
+    serving.publish(home, NEXT, {anna: "hold", 9: "contact"})
+    inbox = Inbox(home.inbox)
+    inbox.put([Received("order_line", "o", 1, f'{{"entity":{{"customer_id":{anna}}}}}'.encode())])
+    inbox.close()
+    command = [sys.executable, "-m", "flywheel_assets.cli", "forget", f"customer_id={anna}"]
+    environment = os.environ | {"FLYWHEEL_HOME": str(home.root)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(b"repurchase/decisions"):
+                process.kill()
+                break
+    (begun,) = Receipts.of(home).all()
+    assert begun.finished_at is None
+    done = serving.command(home, "forget", f"customer_id={anna}", "--json", "--by", "legal")
+    assert done.returncode == 0, done.stderr
+    (receipt,) = Receipts.of(home).all()
+    assert json.loads(done.stdout) == asdict(receipt)
+    assert receipt.id == begun.id
+    assert receipt.finished_at is not None
+    counts = {"before": 4, "theirs": 2, "after": 2, "past_files": 0}
+    assert receipt.rows == {"repurchase/decisions": counts}
+    assert receipt.elsewhere == {"inbox": 1}
+    one = Sought({"customer_id": str(anna)}, {"customer_id": ["customer_id"]})
+    assert not [f for f in home.root.rglob("*") if f.is_file() and holds(f, one)]
+    wrong = serving.command(home, "forget", f"custmer_id={anna}")
+    assert wrong.returncode == 1
+    assert "customer_id" in wrong.stderr

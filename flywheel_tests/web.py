@@ -211,11 +211,11 @@ def spun_web(folder: Path) -> Web:
         day = START + i * DAY
         web.clock(day)
         others = [v for v in VISITORS if v not in {ANNA, BEN} and random.random() < 0.5]
+        at_noon(web.api, day, random)
         if day == START:  # made twice: the first version is an old one by now
             write_clicks(sources, day, [ANNA, *others[1:]])
             web.turner.force(Run(RECEIVED, day, day))
         write_clicks(sources, day, [ANNA, *others])
-        at_noon(web.api, day, random)
         if day == START + DAY:
             _in_passing(web.api, day)
         if day == START + DAY:

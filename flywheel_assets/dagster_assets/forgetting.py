@@ -5,21 +5,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import build_for, today
 from flywheel_assets.dagster_assets.orphans import orphans, settle
-from flywheel_assets.dagster_assets.table_asset import chunks
-from flywheel_assets.declare.collect import DailyFiles, Entity, Observation
+from flywheel_assets.dagster_assets.outside import brought_back
+from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
 from flywheel_assets.declare.rules import OBSERVATION_ID
-from flywheel_assets.errors import FlywheelError, HomeError, nearest
-from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema, validate
+from flywheel_assets.errors import HomeError
+from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema
 from flywheel_assets.stores.delta_log import LOG
 from flywheel_assets.stores.forgetting import databases, files, sources, tables
 from flywheel_assets.stores.forgetting.receipts import Receipt, Receipts
@@ -29,11 +26,9 @@ from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.forgetting.tables import Holding
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.received import RECEIVED_SCHEMA, received_table
-from flywheel_assets.stores.sources import read_source
 from flywheel_assets.stores.tables import Tables
 
 Tell = Callable[[str], None]
-_WHOLE = {pl.Int64: int, pl.Int32: int}
 
 
 def forget(  # noqa: PLR0913  whom, where, and how it is asked
@@ -81,63 +76,6 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
         return work.run(Receipts.of(home).begin(entity.name, digests, by))
 
 
-def entity_of(things: Catalog, keys: Mapping[str, str]) -> Entity:
-    """Find the declared entity that has these keys.
-
-    Raises
-    ------
-    HomeError
-        For none.
-    """
-    declared = [
-        *(o.entity for o in things.observations),
-        *(v.entity for v in things.views),
-        *(f.entity for f in things.flywheels),
-    ]
-    for entity in declared:
-        if set(entity.keys) == set(keys):
-            return entity
-    known = [" ".join(f"{key}=..." for key in entity.keys) for entity in declared]
-    raise HomeError(
-        expected="the keys of a declared entity",
-        found=" ".join(f"{key}=..." for key in keys) or "none",
-        remedy=nearest(" ".join(f"{key}=..." for key in keys), set(known)),
-    )
-
-
-def sought_for(things: Catalog, entity: Entity, keys: Mapping[str, str]) -> Sought:
-    """Say what is looked for.
-
-    Raises
-    ------
-    HomeError
-        For a value that is not of its key's type.
-    """
-    names: dict[str, list[str]] = {key: [key] for key in entity.keys}
-    values = dict(keys)
-    for observation in things.observations:
-        for key in names.keys() & observation.schema.keys():
-            if observation.source is not None:
-                names[key].append(observation.source.source_column(key))
-            values[key] = _value(key, keys[key], observation.schema[key])
-    wheels = {f.name: f.entity.keys for f in things.flywheels if set(keys) <= set(f.entity.keys)}
-    return Sought({key: values[key] for key in entity.keys}, names, wheels)
-
-
-def _value(key: str, text: str, dtype: pl.DataType) -> str:
-    """Write a value as it is stored."""
-    if dtype not in _WHOLE and text:
-        return text
-    try:
-        return str(int(text))
-    except ValueError:
-        raise HomeError(
-            expected=f"{key} as {dtype}, as it is declared",
-            found=repr(text),
-            remedy=f"write {key}=VALUE",
-        ) from None
-
-
 @contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """Refuse to begin while runs are under way; let nobody else forget meanwhile."""
@@ -183,7 +121,7 @@ class _Work:
                 tables.erase(holding, self._in_table(holding.table, with_texts))
         self._after(receipt, holdings, with_texts)
         self.tell("looking what would bring it back")
-        receipt.sources = list(self._sources())
+        receipt.sources = list(brought_back(self.home, self.things.observations, self.sought))
         if not self.dry_run:
             self.tell("searching everything once more")
             receipt.left = self._search(receipt, with_texts)
@@ -259,28 +197,34 @@ class _Work:
                     registry.flag(name, version, receipt.id)
 
     def _elsewhere(self, receipt: Receipt, sought: Sought) -> None:
-        theirs = sources.below(self.home, self.things.observations)
+        in_home = sources.below(self.home, self.things.observations)
         for file in files.others(self.home):
-            if file in theirs:
-                act = sources.count if self.dry_run else sources.erase
-                count = act(file, theirs[file], self.sought)
-            else:
-                count = files.mentions(file, sought)
-                if not self.dry_run and (count or databases.is_database(file)):
-                    files.scrub(self.home, file, sought)
-            if count:
-                name = file.relative_to(self.home.root).as_posix()
-                receipt.elsewhere[name] = receipt.elsewhere.get(name, 0) + count
+            name = file.relative_to(self.home.root).as_posix()
+            if file in in_home:
+                self._noted(receipt, name, sources.count(file, in_home[file], self.sought))
+                if not self.dry_run:
+                    sources.erase(file, in_home[file], self.sought)
+                continue
+            count = self._noted(receipt, name, files.mentions(file, sought))
+            if not self.dry_run and (count or databases.is_database(file)):
+                files.scrub(self.home, file, sought)
 
     def _inbox(self, receipt: Receipt) -> None:
         file = self.home.inbox / "inbox.sqlite"
         if not file.exists():
             return
         self.tell("the inbox")
-        act = databases.received if self.dry_run else databases.erase_received
-        count = act(file, self.sought, self._ids())
+        ids = list(self._ids())
+        self._noted(receipt, "inbox", databases.received(file, self.sought, ids))
+        if not self.dry_run:
+            databases.erase_received(file, self.sought, ids)
+
+    def _noted(self, receipt: Receipt, name: str, count: int) -> int:
+        """Keep what a place holds before anything goes: a killed run's count is not lost."""
         if count:
-            receipt.elsewhere["inbox"] = receipt.elsewhere.get("inbox", 0) + count
+            receipt.elsewhere[name] = max(count, receipt.elsewhere.get(name, 0))
+            self._keep(receipt)
+        return count
 
     def _ids(self) -> Iterator[tuple[str, str]]:
         """Name its observations, by which the inbox knows what is sent again."""
@@ -300,40 +244,6 @@ class _Work:
             tables.clean_log(holding.folder, self.sought)
             now = tables.look(holding.folder, holding.table, self._in_table(holding.table, sought))
             receipt.rows[holding.table]["after"] = now.current
-
-    def _sources(self) -> Iterator[dict[str, object]]:
-        """Say which sources hold it, and would bring it back if it were not kept out."""
-        settings = build_for(self.home).settings
-        if settings.demo:
-            return
-        last = min(settings.end or today() - DAY, today() - DAY)
-        for observation in self.things.observations:
-            if observation.source is None or not self.sought.keys.keys() <= set(observation.schema):
-                continue
-            path = self.home.source_path(observation.name, observation.source.path)
-            try:
-                records = self._in_source(observation, path, settings.start, last)
-            except (FlywheelError, OSError) as error:
-                yield {"observation": observation.name, "path": str(path), "unread": str(error)}
-                continue
-            if records:
-                yield {"observation": observation.name, "path": str(path), "records": records}
-
-    def _in_source(self, observation: Observation, path: Path, first: date, last: date) -> int:
-        assert observation.source is not None  # noqa: S101  asked above
-        spans = [(first, last)]
-        if isinstance(observation.source, DailyFiles):
-            spans = list(chunks(first, last))
-        seen: set[tuple[str | None, int | None]] = set()
-        for start, end in spans:
-            raw = read_source(observation, path, start, end, start=first)
-            if raw is None:
-                continue
-            checked = validate(raw, observation, observation.source)
-            theirs = checked.filter(self.sought.rows(checked.schema))
-            # A file may be read for the days on both sides of a span's edge.
-            seen.update(theirs.select("file", "line").iter_rows())
-        return len(seen)
 
     def _search(self, receipt: Receipt, with_texts: Sought) -> list[str]:
         found = [*search(self.home.lakehouse, self.sought), *search(self.home.inbox, self.sought)]

@@ -26,7 +26,9 @@ def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observa
         if isinstance(source, DailyFiles):
             path /= source.pattern.format(day="*")
         files = map(Path, glob.glob(str(path)))  # noqa: PTH207  the path may be absolute
-        found |= {file: observation for file in files if home.root in file.parents}
+        # A link may lead out of the home.
+        inside = (f for f in files if home.root.resolve() in f.resolve().parents)
+        found |= dict.fromkeys(inside, observation)
     return found
 
 
