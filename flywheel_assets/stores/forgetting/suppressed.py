@@ -6,7 +6,7 @@ A digest is a pseudonym, not anonymity: who has the salt and a list of all ids c
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,8 @@ from flywheel_assets.stores.home import Home
 
 FORGOTTEN = "forgotten"
 """Why a record is rejected that is of somebody who was forgotten."""
-_WORD = r"[^\s,;|\"'{}\[\]()=:]+"
+_WORDS = (r"[0-9A-Za-z_]+", r"[^\s,;|\"'{}\[\]()=:]+[0-9A-Za-z_]", r'[^"]+')
+"""Runs of what ids are mostly made of; what stands between separators; what stands in quotes."""
 
 
 @dataclass(frozen=True)
@@ -59,35 +60,35 @@ class Suppressed:
 
     def rows(self, frame: pl.DataFrame) -> pl.Series:
         """Say which rows have the keys of somebody who was forgotten."""
-        found = pl.Series([False], dtype=pl.Boolean).new_from_index(0, frame.height)
-        for entry in self._entities:
-            keys = entry["keys"]
-            if keys.keys() <= set(frame.columns):
-                texts = [frame[key].cast(pl.String) for key in keys]
-                found |= self._all(dict(zip(keys, texts, strict=True)), keys)
+        found = _nobody(frame.height)
+        for keys, known in self._known().items():
+            if set(keys) <= set(frame.columns):
+                found |= self._with_keys([frame[key].cast(pl.String) for key in keys], known)
         return found
 
     def texts(self, texts: pl.Series) -> pl.Series:
         """Say which texts are records with such keys, or have such ids among their words."""
-        found = pl.Series([False], dtype=pl.Boolean).new_from_index(0, texts.len())
-        for entry in self._entities:
-            keys = entry["keys"]
+        found = _nobody(texts.len())
+        for keys, known in self._known().items():
             for place in ("$", "$.entity", "$.payload"):
-                said = {key: _at(texts, f"{place}['{key}']") for key in keys}
-                found |= self._all(said, keys)
-            if entry["distinct"]:
-                found |= self._among_words(texts, keys)
+                said = [texts.str.json_path_match(f"{place}['{key}']") for key in keys]
+                found |= self._with_keys(said, known)
+        for known in self._known(distinct=True).values():
+            found |= self._among_words(texts, known)
         return found
 
     def in_collected(self, checked: pl.DataFrame) -> pl.DataFrame:
         """Reject what validation gave of them, for a reason that says no more than that."""
         if not self._entities or checked.is_empty():
             return checked
-        refused = checked["reason"].is_not_null()
-        texts = pl.select(pl.when(refused).then(checked["record"])).to_series()
-        said = pl.select(pl.when(refused).then(checked["reason"])).to_series()
-        theirs = self.rows(checked) | self.texts(texts) | self.texts(said)
-        theirs |= (checked["reason"] == FORGOTTEN).fill_null(value=False)
+        texts = [name for name, dtype in checked.schema.items() if dtype == pl.String]
+        theirs = self.rows(checked)
+        for name in texts:
+            # What a sound record says is in its columns.
+            rows = checked.filter(pl.col("reason").is_not_null()) if name == "record" else checked
+            unique = rows[name].unique().drop_nulls()
+            theirs |= checked[name].is_in(unique.filter(self.texts(unique)).implode())
+        theirs = (theirs | (checked["reason"] == FORGOTTEN)).fill_null(value=False)
         return _silenced(checked, theirs, ("record", "file", "line"))
 
     def in_received(self, entries: pl.DataFrame) -> pl.DataFrame:
@@ -109,9 +110,21 @@ class Suppressed:
         found: list[dict[str, Any]] = self._kept.get("entities", [])
         return found
 
-    def _all(self, columns: Mapping[str, pl.Series], keys: Mapping[str, str]) -> pl.Series:
-        each = [self._hashed(key, columns[key]) == digest for key, digest in keys.items()]
-        return pl.select(pl.all_horizontal(each).fill_null(value=False)).to_series()
+    def _known(self, *, distinct: bool = False) -> dict[tuple[str, ...], pl.DataFrame]:
+        """Give the digests as a frame for each set of keys, however many there are."""
+        found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for entry in self._entities:
+            if entry["distinct"] or not distinct:
+                found.setdefault(tuple(entry["keys"]), []).append(entry["keys"])
+        return {keys: pl.DataFrame(digests) for keys, digests in found.items()}
+
+    def _with_keys(self, columns: Sequence[pl.Series], known: pl.DataFrame) -> pl.Series:
+        hashed = pl.DataFrame(
+            [self._hashed(k, c).alias(k) for k, c in zip(known.columns, columns, strict=True)]
+        )
+        there = known.with_columns(_there=True)
+        both = hashed.join(there, on=known.columns, how="left", maintain_order="left")
+        return both["_there"].fill_null(value=False)
 
     def _hashed(self, key: str, texts: pl.Series) -> pl.Series:
         """Digest each text once, however often it occurs."""
@@ -120,15 +133,22 @@ class Suppressed:
         digests = pl.select(plh.concat_str(start, unique).chash.sha2_256()).to_series()
         return texts.replace_strict(unique, digests, default=None, return_dtype=pl.String)
 
-    def _among_words(self, texts: pl.Series, keys: Mapping[str, str]) -> pl.Series:
+    def _among_words(self, texts: pl.Series, known: pl.DataFrame) -> pl.Series:
         words = pl.DataFrame({"text": texts}).with_row_index("row")
-        both = [pl.col("text").str.extract_all(p) for p in (_WORD, r'[^"]+')]
-        words = words.select("row", word=pl.concat_list(both)).explode("word")
-        found = pl.Series([True], dtype=pl.Boolean).new_from_index(0, texts.len())
-        for key, digest in keys.items():
-            there = words.filter(self._hashed(key, words["word"]) == digest)["row"]
-            found &= pl.int_range(texts.len(), eager=True).is_in(there.implode())
-        return found
+        each = [pl.col("text").str.extract_all(p) for p in _WORDS]
+        words = words.select("row", word=pl.concat_list(each)).explode("word")
+        whose = known.with_row_index("who")
+        rows: pl.DataFrame | None = None  # in which all keys so far are
+        for key in known.columns:
+            hashed = words.select("row", self._hashed(key, words["word"]).alias(key))
+            there = hashed.join(whose, on=key).select("row", "who").unique()
+            rows = there if rows is None else rows.join(there, on=["row", "who"])
+        assert rows is not None  # noqa: S101  an entity has keys
+        return pl.int_range(texts.len(), eager=True).is_in(rows["row"].implode())
+
+
+def _nobody(height: int) -> pl.Series:
+    return pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True)
 
 
 def _silenced(frame: pl.DataFrame, theirs: pl.Series, columns: tuple[str, ...]) -> pl.DataFrame:
@@ -136,10 +156,6 @@ def _silenced(frame: pl.DataFrame, theirs: pl.Series, columns: tuple[str, ...]) 
         pl.when(theirs).then(pl.lit(FORGOTTEN)).otherwise("reason").alias("reason"),
         *(pl.when(~theirs).then(name).alias(name) for name in columns),
     )
-
-
-def _at(texts: pl.Series, path: str) -> pl.Series:
-    return texts.str.json_path_match(path)
 
 
 def _digest(salt: str, key: str, value: str) -> str:
