@@ -195,8 +195,8 @@ class Web:
     def turn(self, day: date) -> None:
         """Turn both over a day, in one run."""
         keys = dict.fromkeys(key for wheel in WHEELS for key in whole(wheel))
-        # What one of them was worth is enough to look at.
-        beside = {f"{comes_back.name}/{table}" for table in ("performance", "drift")}
+        # What they were worth is no part of what is tried here.
+        beside = {f"{w.name}/{table}" for w in WHEELS for table in ("performance", "drift")}
         self.turner.turn([Run(tuple(k for k in keys if k not in beside), day, day)], lambda _: None)
 
 
