@@ -331,7 +331,7 @@ def test_the_command_killed_and_run_again(tmp_path: Path) -> None:
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith(b"repurchase/decisions"):
+            if line.startswith(b"taking it out of repurchase/decisions"):
                 process.kill()
                 break
     (begun,) = Receipts.of(home).all()

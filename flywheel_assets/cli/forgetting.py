@@ -3,10 +3,13 @@
 import getpass
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from flywheel_assets.cli.app import app, console
@@ -32,19 +35,31 @@ def forget(
     from flywheel_assets.dagster_assets.forgetting import forget as carry_out
     from flywheel_assets.flywheels import FLYWHEELS
 
-    receipt = carry_out(
-        current_home(),
-        FLYWHEELS,
-        dict(_pair(text) for text in entity),
-        by=by or getpass.getuser(),
-        dry_run=dry_run,
-        tell=lambda step: typer.echo(f"{step} ...", err=True),
-    )
+    with _steps() as tell:
+        receipt = carry_out(
+            current_home(),
+            FLYWHEELS,
+            dict(_pair(text) for text in entity),
+            by=by or getpass.getuser(),
+            dry_run=dry_run,
+            tell=tell,
+        )
     if as_json:
         sys.stdout.write(json.dumps(asdict(receipt), indent=1) + "\n")
     else:
         _show(receipt, dry_run=dry_run)
     raise typer.Exit(int(bool(receipt.left)))
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str], None]]:
+    """Show the step that it is at on a terminal, and a line for each elsewhere."""
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield lambda step: typer.echo(step, err=True)
+        return
+    with errors.status("forgetting") as shown:
+        yield shown.update
 
 
 def _pair(text: str) -> tuple[str, str]:

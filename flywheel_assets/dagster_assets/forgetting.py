@@ -105,9 +105,9 @@ class _Work:
 
     def run(self, receipt: Receipt) -> Receipt:
         """Do each step; those that say where the others have to look come last."""
-        self.tell("looking through every version of every table")
-        holdings = self._look(receipt)
+        self.tell("looking for words of its payload that nobody else has")
         with_texts = self.sought.also(self._texts())
+        holdings = self._look(receipt, with_texts)
         self._keep(receipt)
         self.tell("looking which models were trained on it")
         self._flag(receipt, holdings)
@@ -117,9 +117,9 @@ class _Work:
         self._inbox(receipt)
         for holding in sorted(holdings, key=lambda one: one.table.startswith("collect/")):
             if holding.files and not self.dry_run:
-                self.tell(holding.table)
+                self.tell(f"taking it out of {holding.table}")
                 tables.erase(holding, self._in_table(holding.table, with_texts))
-        self._after(receipt, holdings, with_texts)
+        self._after(receipt, holdings)
         self.tell("looking what would bring it back")
         receipt.sources = list(brought_back(self.home, self.things.observations, self.sought))
         if not self.dry_run:
@@ -132,11 +132,12 @@ class _Work:
         if not self.dry_run:
             Receipts.of(self.home).keep(receipt)
 
-    def _look(self, receipt: Receipt) -> list[Holding]:
+    def _look(self, receipt: Receipt, with_texts: Sought) -> list[Holding]:
         found = []
         for log in sorted(self.home.lakehouse.rglob(LOG)):
             name = log.parent.relative_to(self.home.lakehouse).as_posix()
-            holding = tables.look(log.parent, name, self._in_table(name, self.sought))
+            self.tell(f"looking through every version of {name}")
+            holding = tables.look(log.parent, name, self._in_table(name, with_texts))
             found.append(holding)
             # What a killed run had counted stands.
             receipt.rows.setdefault(
@@ -239,11 +240,10 @@ class _Work:
                 ids = rows.select(pl.col(OBSERVATION_ID).drop_nulls()).collect()[OBSERVATION_ID]
                 yield from ((kind, one) for one in ids)
 
-    def _after(self, receipt: Receipt, holdings: Sequence[Holding], sought: Sought) -> None:
+    def _after(self, receipt: Receipt, holdings: Sequence[Holding]) -> None:
         for holding in holdings if not self.dry_run else ():
             tables.clean_log(holding.folder, self.sought)
-            now = tables.look(holding.folder, holding.table, self._in_table(holding.table, sought))
-            receipt.rows[holding.table]["after"] = now.current
+            receipt.rows[holding.table]["after"] = tables.n_rows(holding.folder)
 
     def _search(self, receipt: Receipt, with_texts: Sought) -> list[str]:
         found = [*search(self.home.lakehouse, self.sought), *search(self.home.inbox, self.sought)]

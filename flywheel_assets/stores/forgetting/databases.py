@@ -154,5 +154,9 @@ def _text(value: Any) -> str:
 
 
 def _scrubbed(value: Any, sought: Sought) -> Any:
-    text = sought.scrubbed(_text(value))
-    return text.encode() if isinstance(value, bytes) else text
+    if not isinstance(value, bytes):
+        return sought.scrubbed(_text(value))
+    try:
+        return sought.scrubbed(value.decode()).encode()
+    except UnicodeDecodeError:  # nobody knows what it is: it stays, and the search says where
+        return value

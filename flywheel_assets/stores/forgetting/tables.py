@@ -85,6 +85,11 @@ def look(folder: Path, table: str, sought: Sought) -> Holding:
     )
 
 
+def n_rows(folder: Path) -> int:
+    """Count the rows of the newest version."""
+    return sum(file.rows for file in _standing(folder))
+
+
 def held_by(holding: Holding, version: int, first: date, last: date) -> int:
     """Count the rows of theirs in a range of a version, by its log and `Holding.files`."""
     active: dict[str, str] = {}
