@@ -29,6 +29,7 @@ from flywheel_assets.stores.received import RECEIVED_SCHEMA, received_table
 from flywheel_assets.stores.tables import Tables
 
 Tell = Callable[[str], None]
+_TOLD_EVERY = 200
 
 
 def forget(  # noqa: PLR0913  whom, where, and how it is asked
@@ -52,7 +53,7 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
     by : str
         Who asked for it.
     dry_run : bool
-        Whether to count alone; nothing is written then, not even a receipt.
+        Whether to count alone: all that is theirs stays, and there is no receipt.
     tell : callable
         Told of each step when it begins.
 
@@ -112,7 +113,6 @@ class _Work:
         self.tell("looking which models were trained on it")
         self._flag(receipt, holdings)
         self._keep(receipt)
-        self.tell("MLflow, Dagster and other files")
         self._elsewhere(receipt, with_texts)
         self._inbox(receipt)
         for holding in sorted(holdings, key=lambda one: one.table.startswith("collect/")):
@@ -168,7 +168,7 @@ class _Work:
             ]
             key = f"collect/{observation.name}"
             for table, columns, whole in (
-                (key, [OBSERVATION_ID, *words], schema),
+                (key, words, schema),
                 (f"{key}_rejected", ["reason"], REJECTED_SCHEMA),
             ):
                 rows = lake.read(table, whole)
@@ -199,7 +199,10 @@ class _Work:
 
     def _elsewhere(self, receipt: Receipt, sought: Sought) -> None:
         in_home = sources.below(self.home, self.things.observations)
-        for file in files.others(self.home):
+        every = list(files.others(self.home))
+        for n, file in enumerate(every):
+            if n % _TOLD_EVERY == 0:
+                self.tell(f"MLflow, Dagster and other files: {n:,} of {len(every):,}")
             name = file.relative_to(self.home.root).as_posix()
             if file in in_home:
                 self._noted(receipt, name, sources.count(file, in_home[file], self.sought))

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from urllib.parse import unquote
 
 import polars as pl
 
@@ -92,20 +91,10 @@ def n_rows(folder: Path) -> int:
 
 def held_by(holding: Holding, version: int, first: date, last: date) -> int:
     """Count the rows of theirs in a range of a version, by its log and `Holding.files`."""
-    active: dict[str, str] = {}
-    for number in range(version + 1):
-        for line in (holding.folder / LOG / delta_log.entry_name(number)).read_text().splitlines():
-            action = json.loads(line)
-            if "remove" in action:
-                active.pop(unquote(action["remove"]["path"]), None)
-            if "add" in action:
-                said = action["add"]
-                active[unquote(said["path"])] = said["partitionValues"][PARTITION]
-    return sum(
-        holding.files.get(path, 0)
-        for path, day in active.items()
-        if first <= date.fromisoformat(day) <= last
-    )
+    from deltalake import DeltaTable
+
+    delta = DeltaTable(str(holding.folder), version=version)
+    return sum(holding.files.get(f.path, 0) for f in data_files.files(delta, first, last))
 
 
 def erase(holding: Holding, sought: Sought) -> None:
