@@ -13,12 +13,13 @@ from flywheel_assets.stages.collect import validate
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stores.tables import Tables
 
 
 def brought_back(
     home: Home, observations: Sequence[Observation], sought: Sought
 ) -> Iterator[dict[str, object]]:
-    """Read every declared source and name those with records of theirs; nothing is changed.
+    """Read every source that was collected from and name those with records of theirs.
 
     Yields
     ------
@@ -30,7 +31,8 @@ def brought_back(
         return
     last = min(settings.end or today() - DAY, today() - DAY)
     for observation in observations:
-        if observation.source is None:
+        collected = Tables(home.lakehouse).exists(f"collect/{observation.name}")
+        if observation.source is None or not collected:
             continue
         path = home.source_path(observation.name, observation.source.path)
         told: dict[str, object] = {"observation": observation.name, "path": str(path)}
