@@ -24,7 +24,7 @@ from flywheel_assets.declare.rules import (
     OBSERVATION_ID,
     PARTITION,
 )
-from flywheel_assets.rehearsal import _observed
+from flywheel_assets.rehearsal import as_observed
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.candidates import candidates
 from flywheel_assets.stages.challenge import MODEL_SCHEMA, Challenge, challenge
@@ -272,7 +272,7 @@ class Turned:
             )
             decided[day] = made
             by[day] = champions[-2:]
-            logged[day] = self._step(f"logged {n}", lambda d: _observed(d, wheel), made)
+            logged[day] = self._step(f"logged {n}", lambda d: as_observed(d, wheel), made)
             if n == N_DAYS - 1:
                 saw = considered.with_columns(made_score(made, considered))
                 drifts.append(self._drifted(n, saw, matured[-1], champion, pl.concat(matured), day))

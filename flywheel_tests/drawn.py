@@ -225,7 +225,9 @@ def as_raw(plain: Frame, observation: Observation) -> tuple[Frame, Source]:
 # other values -------------------------------------------------------------------------------------
 
 
-def other(frame: Frame, column: str, seed: int, per: str | None = None) -> Frame:
+def other(  # noqa: PLR0911  a way for each kind of values
+    frame: Frame, column: str, seed: int, per: str | None = None
+) -> Frame:
     """Give a column other values that its contract allows: those of other rows, or all the same.
 
     Parameters

@@ -1,14 +1,12 @@
 """Say what is made of a column, and what it is made of: impact."""
 
-import json
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import AsJson, app, console
+from flywheel_assets.cli.app import CHANGE, AsJson, app, console, print_json
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGE)
 def impact(
     what: Annotated[
         str, typer.Argument(help="table.column, a table, a feature, a model, or an owner.")
@@ -32,23 +30,24 @@ def impact(
     permutation importance for the version that was judged last.
     """
     from flywheel_assets.changes import lineage, owners
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    graph, whose = lineage(FLYWHEELS), owners(FLYWHEELS)
-    start = _asked(what, graph, whose, FLYWHEELS)
+    flywheels = declared()
+    graph, whose = lineage(flywheels), owners(flywheels)
+    start = _asked(what, graph, whose, flywheels)
     reached = graph.upstream(start) if upstream else graph.downstream(start)
     found: dict[str, list[str]] = {}
     for column in reached:
         names = found.setdefault(column.table, [])
         if column.name not in names:
             names.append(column.name)
-    uses = _used([*start, *reached], FLYWHEELS, found)
+    uses = _used([*start, *reached], flywheels, found)
     if as_json:
         told = {
             t: {"columns": names, "owners": whose[t], **uses.get(t, {})}
             for t, names in found.items()
         }
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        print_json(told)
         return
     title = f"{'Up' if upstream else 'Down'}stream of {what}"
     shown = Table("table", "columns", "how much", "owners", title=title, show_lines=True)
