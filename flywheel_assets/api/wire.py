@@ -10,7 +10,8 @@ import polars as pl
 from msgspec import UNSET, Meta, UnsetType
 
 from flywheel_assets.api.limits import MAX_ID
-from flywheel_assets.declare.collect import Field, Observation
+from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.field import Field
 
 # Control characters, and those that are not seen but change what is: zero width, bidirectional.
 ID_PATTERN = (
@@ -76,8 +77,16 @@ def value_type(field: Field, *, key: bool = False) -> Any:
                 "max_length": MAX_ID,
                 "extra_json_schema": {"pattern": ID_PATTERN},
             }
+    if field.allowed is not None and kind not in {pl.String, pl.Int64, pl.Int32}:
+        # msgspec knows no such literals: `kinds` checks them.
+        extra = meta.get("extra_json_schema", {})
+        meta["extra_json_schema"] = {**extra, "enum": [*map(_as_json, field.allowed)]}
     value: Any = Annotated[plain, Meta(**meta)]
     return value if key or not field.nullable else Annotated[value | None, Meta(**_said(meta))]
+
+
+def _as_json(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _said(meta: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.dagster_assets.constraints import column_rules
 from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
     chunks,
@@ -81,6 +82,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
                 description=observation.description,
                 schema=observation_schema(observation),
                 columns=observation.descriptions,
+                rules=column_rules(observation),
                 **common,
             ),
             build.spec(

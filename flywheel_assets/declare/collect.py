@@ -4,82 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import polars as pl
-
+from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
-    RESERVED,
-    check_choice,
     check_columns,
     check_name,
     check_owners,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
-
-_ALLOWED = (pl.Int64, pl.Int32, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime)
-_UTC = pl.Datetime("us", "UTC")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Field:
-    """One column of a contract.
-
-    Parameters
-    ----------
-    name : str
-    dtype : polars data type
-        One of Int64, Int32, Float64, String, Boolean, Date, Datetime (microseconds, UTC).
-    description : str
-    nullable : bool
-        Whether a record without a value is sound.
-    minimum, maximum : float, optional
-        Inclusive bounds of a number.
-    allowed : sequence, optional
-        The only values there may be.
-    known : {"at_once", "with_outcome"}
-        What is known only when the outcome is, for example how long the call that sold took, may
-        be the outcome and its reward, and is refused in features: there it would tell the model
-        what it is asked.
-
-    Examples
-    --------
-    >>> Field(name="quantity", dtype=pl.Int64, description="Units ordered.").nullable
-    False
-    """
-
-    name: str
-    dtype: Any
-    description: str
-    nullable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    allowed: tuple[Any, ...] | None = None
-    known: Literal["at_once", "with_outcome"] = "at_once"
-
-    def __post_init__(self) -> None:
-        check_name(self.name, "a field")
-        check_choice(
-            self.known,
-            ("at_once", "with_outcome"),
-            f"field {self.name!r} known at_once or with_outcome",
-        )
-        if self.name in RESERVED:
-            raise DeclarationError(
-                expected="a field with a name of its own",
-                found=f"{self.name!r}, which the flywheel writes itself",
-                remedy="rename the field",
-            )
-        if self.dtype not in _ALLOWED:
-            raise DeclarationError(
-                expected=f"field {self.name!r} of a type that every table can hold",
-                found=repr(self.dtype),
-                remedy="use one of " + ", ".join(t.__name__ for t in _ALLOWED),
-            )
-        if self.dtype == pl.Datetime:
-            object.__setattr__(self, "dtype", _UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 import polars as pl
 import polars_hash as plh
 
-from flywheel_assets.declare.collect import DailyFiles, Field, Observation, Source
+from flywheel_assets.declare.collect import DailyFiles, Observation, Source
+from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
     CORRECTS,
     DECISION_ID,
@@ -27,6 +29,8 @@ LINKS = (DECISION_ID, CORRECTS, RETRACTS)
 """What a record may say of others: the decision that it answers, what it replaces or withdraws."""
 SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
 """The raw columns in which what the API received says its id and its links."""
+Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
+"""When a rule is broken, and what is then said."""
 _ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
@@ -97,20 +101,10 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
         *_times(raw, source),
     )
     typed = typed.with_columns(_known(source))
-    reasons = (
-        pl.concat_list(
-            *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
-            *_time_reasons(source, observation.clock_tolerance),
-        )
-        .list.drop_nulls()
-        .list.join("; ")
+    typed = typed.join(
+        _reasons(typed, observation, source), on="_row", how="left", maintain_order="left"
     )
-    reason = (
-        pl.when(pl.col(PROBLEM).is_not_null())
-        .then(pl.col(PROBLEM))
-        .when(reasons != "")
-        .then(reasons)
-    )
+    reason = pl.coalesce(PROBLEM, "reason")
     partition = pl.col("=known_at").dt.date()
     if isinstance(source, DailyFiles):
         partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
@@ -126,6 +120,19 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
         pl.col(LINE).alias("line"),
         "record",
     )
+
+
+def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
+    """Say what is wrong with the rows that break the contract: ``_row``, ``reason``."""
+    broken = [
+        *(_broken(f, source.source_column(f.name)) for f in observation.fields),
+        *([b] for b in _broken_times(source, observation.clock_tolerance)),
+    ]
+    # Words cost far more than comparisons, and most rows need none.
+    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules))
+    said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
+    told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
+    return wrong.select("_row", told.alias("reason"))
 
 
 def settle(
@@ -239,7 +246,8 @@ def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Ex
     if found.is_float() and dtype.is_integer():
         return pl.lit(None, dtype=dtype)
     cast = value.cast(dtype, strict=False)
-    return cast.fill_nan(None) if dtype.is_float() else cast
+    # Neither NaN nor an infinity is a number that can be summed and taken away again.
+    return pl.when(cast.is_finite()).then(cast) if dtype.is_float() else cast
 
 
 def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source) -> pl.Expr:
@@ -311,7 +319,8 @@ def _known(source: Source) -> list[pl.Expr]:
     ]
 
 
-def _field_reason(field: Field, column: str) -> pl.Expr:
+def _broken(field: Field, column: str) -> list[Broken]:
+    """Pair each way in which a field may break its contract with the words for it."""
     value, raw = pl.col(f"={field.name}"), pl.col(column)
     found = raw.cast(pl.String)
 
@@ -330,21 +339,17 @@ def _field_reason(field: Field, column: str) -> pl.Expr:
     if field.allowed is not None:
         allowed = list(field.allowed)
         broken.append((~value.is_in(allowed), expected(f"one of {allowed}")))
-    return pl.coalesce(pl.when(wrong).then(reason) for wrong, reason in broken)
+    return broken
 
 
-def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
+def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
     event, known = pl.col("=event_time"), pl.col("=known_at")
-    nothing = pl.lit(None, dtype=pl.String)
-    reasons: list[pl.Expr] = []
+    broken: list[Broken] = []
     for column, parsed in ((source.event_time, event), (source.known_at, known)):
         if column is not None:
             found = pl.col(column).cast(pl.String).fill_null("nothing")
-            reasons.append(
-                pl.when(parsed.is_null())
-                .then(pl.format(f"{column}: expected a time, found {{}}", found))
-                .otherwise(nothing)
-            )
+            said = pl.format(f"{column}: expected a time, found {{}}", found)
+            broken.append((parsed.is_null(), said))
     future = event > known + tolerance
     if isinstance(source, DailyFiles):
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
@@ -352,17 +357,10 @@ def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
         if source.event_time is not None:
             future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
-        reasons.append(
-            pl.when(late & ~future)
-            .then(pl.lit("known_at: expected a time of the file's day, found a later one"))
-            .otherwise(nothing)
-        )
-    reasons.append(
-        pl.when(future)
-        .then(pl.format("event_time: expected a time that has been, found {}", event))
-        .otherwise(nothing)
-    )
-    return reasons
+        said = pl.lit("known_at: expected a time of the file's day, found a later one")
+        broken.append((late & ~future, said))
+    said = pl.format("event_time: expected a time that has been, found {}", event)
+    return [*broken, (future, said)]
 
 
 def _identity(observation: Observation, source: Source) -> pl.Expr:
