@@ -77,10 +77,14 @@ def value_type(field: Field, *, key: bool = False) -> Any:
                 "max_length": MAX_ID,
                 "extra_json_schema": {"pattern": ID_PATTERN},
             }
+    extra = meta.get("extra_json_schema", {})
     if field.allowed is not None and kind not in {pl.String, pl.Int64, pl.Int32}:
         # msgspec knows no such literals: `kinds` checks them.
-        extra = meta.get("extra_json_schema", {})
-        meta["extra_json_schema"] = {**extra, "enum": [*map(_as_json, field.allowed)]}
+        extra = {**extra, "enum": [*map(_as_json, field.allowed)]}
+    if field.fills:
+        extra = {**extra, "default": _as_json(field.default)}
+    if extra:
+        meta["extra_json_schema"] = extra
     value: Any = Annotated[plain, Meta(**meta)]
     return value if key or not field.nullable else Annotated[value | None, Meta(**_said(meta))]
 
@@ -112,7 +116,7 @@ def record_type(observation: Observation) -> type[msgspec.Struct]:
     payload = msgspec.defstruct(
         f"{title}Payload",
         [
-            (n, value_type(f) | UnsetType, UNSET) if f.nullable else (n, value_type(f))
+            (n, value_type(f) | UnsetType, UNSET) if f.nullable or f.fills else (n, value_type(f))
             for n, f in by_name.items()
             if n not in keys
         ],

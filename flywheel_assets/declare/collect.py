@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flywheel_assets.declare.field import Field
+from flywheel_assets.declare.field import NO_DEFAULT, Field
 from flywheel_assets.declare.rules import (
     check_columns,
     check_name,
@@ -209,16 +209,45 @@ class Observation:
         check_name(self.name, "an observation")
         check_owners(self.owners, what)
         names = [f.name for f in self.fields]
-        check_unique(names, f"fields of {what}")
+        told = [name for f in self.fields for name in (f.name, *f.old_names)]
+        check_unique(told, f"fields of {what}")
         check_columns(self.entity.keys, names, what)
+        self._check_keys(what)
         check_columns(self.id_fields, names, f"id_fields of {what}")
         if self.source is not None:
             check_columns(self.source.columns, names, f"the source of {what}")
+
+    def _check_keys(self, what: str) -> None:
+        for f in self.fields:
+            kept = f.retired or f.default is not NO_DEFAULT or f.old_names
+            if f.name in self.entity.keys and kept:
+                raise DeclarationError(
+                    expected=f"{what} with keys that keep their names and are always told",
+                    found=f"{f.name!r} with a default, old names, or retired",
+                    remedy="declare a new observation beside the old one",
+                )
+
+    def told_as(self, name: str) -> tuple[str, ...]:
+        """Give the source columns that may hold a field: today's name, then the older ones."""
+        if self.source is not None and name in self.source.columns:
+            return (self.source.columns[name],)
+        f = next(f for f in self.fields if f.name == name)
+        return (name, *reversed(f.old_names))
 
     @property
     def schema(self) -> dict[str, Any]:
         """Field name -> Polars data type, in the declared order."""
         return {f.name: f.dtype for f in self.fields}
+
+    @property
+    def identified_by(self) -> tuple[str, ...]:
+        """The fields that make up an id, ``event_time`` and `added` ones aside."""
+        return self.id_fields or tuple(f.name for f in self.fields if not f.may_lack)
+
+    @property
+    def added(self) -> tuple[Field, ...]:
+        """The fields that were declared later; each is part of an id where it tells something."""
+        return () if self.id_fields else tuple(f for f in self.fields if f.may_lack)
 
     @property
     def tells_when(self) -> bool:

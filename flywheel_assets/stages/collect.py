@@ -8,6 +8,7 @@ import polars as pl
 import polars_hash as plh
 
 from flywheel_assets.declare.collect import DailyFiles, Observation, Source
+from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
     CORRECTS,
@@ -60,7 +61,7 @@ class Collected:
     accounts: pl.DataFrame
 
 
-def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
+def observation_schema(observation: Observation) -> Columns:
     """Give the columns of ``collect/<observation>``."""
     system = {
         PARTITION: pl.Date(),
@@ -69,7 +70,7 @@ def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
         KNOWN_AT: UTC_TIME,
         **dict.fromkeys(LINKS, pl.String()),
     }
-    return {**system, **observation.schema}
+    return Columns({**system, **observation.schema}, observation.fields)
 
 
 def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
@@ -94,10 +95,7 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
-        *(
-            _parse(raw, source.source_column(f.name), f.dtype, source).alias(f"={f.name}")
-            for f in observation.fields
-        ),
+        *(_value(raw, f, source).alias(f"={f.name}") for f in observation.fields),
         *_times(raw, source),
     )
     typed = typed.with_columns(_known(source))
@@ -222,6 +220,15 @@ def _raw_columns(raw: pl.DataFrame) -> list[str]:
     return [c for c in raw.columns if c not in system]
 
 
+def _value(raw: pl.DataFrame, field: Field, source: Source) -> pl.Expr:
+    column = source.source_column(field.name)
+    value = _parse(raw, column, field.dtype, source)
+    if not field.fills:
+        return value
+    nothing = pl.col(column).is_null() & pl.col(SAID[RETRACTS]).is_null()
+    return pl.when(nothing).then(pl.lit(field.default, dtype=field.dtype)).otherwise(value)
+
+
 def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -> pl.Expr:
     value = pl.col(column)
     found = raw.schema[column]
@@ -328,7 +335,7 @@ def _broken(field: Field, column: str) -> list[Broken]:
         return pl.format(f"{field.name}: expected {what}, found {{}}", found)
 
     broken = [(value.is_null() & raw.is_not_null(), expected(field.dtype))]
-    if not field.nullable:
+    if not field.nullable and not field.fills:
         # A retraction has no payload.
         missing = raw.is_null() & pl.col(SAID[RETRACTS]).is_null()
         broken.append((missing, pl.lit(f"{field.name}: required, found nothing")))
@@ -364,11 +371,19 @@ def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
 
 
 def _identity(observation: Observation, source: Source) -> pl.Expr:
-    names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
-    texts = [pl.col(f"={n}").cast(pl.String) for n in names]
+    texts = [pl.col(f"={n}").cast(pl.String) for n in (EVENT_TIME, *observation.identified_by)]
     if isinstance(source, DailyFiles) and source.full_dump:
         texts.append(pl.col(FILE_DAY).cast(pl.String))
     # Each part says its length, so that no two different records read the same.
-    parts = [pl.format("{}:{};", t.str.len_bytes(), t).fill_null("-;") for t in texts]
+    parts = [_part(t).fill_null("-;") for t in texts]
+    for field in observation.added:
+        value = pl.col(f"={field.name}")
+        # Records from before the field say nothing of it, and keep their ids.
+        told = pl.format(f"{field.identity}={{}}", _part(value.cast(pl.String)))
+        parts.append(pl.when(value.ne_missing(field.default)).then(told).fill_null(""))
     digest: pl.Expr = plh.concat_str(parts).chash.sha2_256()
     return digest.str.head(32)
+
+
+def _part(text: pl.Expr) -> pl.Expr:
+    return pl.format("{}:{};", text.str.len_bytes(), text)
