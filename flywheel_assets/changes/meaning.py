@@ -57,7 +57,10 @@ class Meaning:
     @property
     def digest(self) -> str:
         """What the table means as a whole: the ``code_version`` of its asset."""
-        return fingerprint(sorted(self.whole.items()), sorted(self.types.items()))
+        first = {name: olds[0] for name, olds in self.old_names.items()}
+        whole = {first.get(name, name): digest for name, digest in self.whole.items()}
+        types = {first.get(name, name): dtype for name, dtype in self.types.items()}
+        return fingerprint(sorted(whole.items()), sorted(types.items()))
 
 
 def meanings(flywheels: Iterable[Flywheel], rules: Rules = NO_RULES) -> dict[str, Meaning]:
