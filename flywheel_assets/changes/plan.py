@@ -79,17 +79,18 @@ def _compare(table: str, before: Meaning | None, after: Meaning | None) -> Chang
     differs = [name for name in new if name in old and _differs(name, before, after)]
     changed = tuple(name for name in differs if _differs_itself(name, before, after))
     touched = tuple(name for name in differs if name not in changed)
-    wider = tuple(name for name in before.types if _retyped(name, before, after) is Retyped.WIDER)
+    wider = [name for name in before.types if _retyped(name, before, after) is Retyped.WIDER]
+    same = [name for name in (*called, *wider) if name not in differs]
     # Of partitions from before runs kept records nothing is known, not even what they lack.
     filled = [name for name in added if name in after.fills] if before.whole else []
-    carried = (*called, *wider, *filled)
+    carried = tuple(dict.fromkeys([*same, *filled]))
     if added or removed or differs or carried:
         grade = Grade.RECOMPUTE if differs else Grade.ADDITIVE
         used = any(_others(table, before.users.get(name, ())) for name in removed)
         if used or _narrowed(before, after):
             grade = Grade.BREAKING
         parts = (added, changed, removed, touched)
-        return Change(table, grade, *parts, _owners(after), tuple(dict.fromkeys(carried)))
+        return Change(table, grade, *parts, _owners(after), carried)
     if (before.words, before.owners) != (after.words, after.owners):
         return Change(table, Grade.DESCRIPTION, owners=_owners(after))
     return None
