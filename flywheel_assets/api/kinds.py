@@ -98,17 +98,24 @@ class Kind:
         Returns
         -------
         bool
-            Whether there was any; a record that says both names is left as it is.
+            Whether there was any.
+
+        Raises
+        ------
+        UnfitError
+            For a record that says both names.
         """
         payload = record.get("payload")
         if not isinstance(payload, dict):
             return False
         stale = [n for n in payload if n in self._newer_names]
-        if not stale or any(self._newer_names[n] in payload for n in stale):
-            return False
         for name in stale:
-            payload[self._newer_names[name]] = payload.pop(name)
-        return True
+            newer = self._newer_names[name]
+            if newer in payload:
+                said = f"expected it once, found {newer}, its name by now, too"
+                raise UnfitError(Fault(f"$.payload.{name}", said))
+            payload[newer] = payload.pop(name)
+        return bool(stale)
 
     def _settle_special(self, record: Any) -> bool:
         """See to the types that few observations have; says whether a time was brought to UTC."""
