@@ -16,6 +16,7 @@ from flywheel_assets.declare.collect import (
     DeltaSource,
     Entity,
     Observation,
+    SqlSource,
     TableFile,
 )
 from flywheel_assets.declare.decide import Policy
@@ -87,6 +88,7 @@ __all__ = [
     "Slate",
     "Softmax",
     "SourceError",
+    "SqlSource",
     "TableFile",
     "Thompson",
     "Threshold",

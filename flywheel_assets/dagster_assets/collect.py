@@ -21,7 +21,7 @@ from flywheel_assets.dagster_assets.table_asset import (
     table_asset,
     worst,
 )
-from flywheel_assets.declare.collect import DailyFiles, Observation
+from flywheel_assets.declare.collect import DailyFiles, Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import (
     DECISION_ID,
@@ -51,7 +51,11 @@ DECISION_SCHEMA: dict[str, Any] = {
 }
 
 
-_KINDS: dict[type[Any], set[str]] = {DailyFiles: {"csv"}, type(None): {"json"}}
+_KINDS: dict[type[Any], set[str]] = {
+    DailyFiles: {"csv"},
+    SqlSource: {"sql"},
+    type(None): {"json"},
+}
 
 
 def reported(observation: Observation) -> dg.AssetSpec:

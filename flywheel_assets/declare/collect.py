@@ -1,5 +1,6 @@
 """Collect: the entity, what is observed of it, and where the records come from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -46,13 +47,11 @@ class Entity:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _TableSource:
-    """What every table source declares.
+class _Dated:
+    """What every source declares: what its columns are called, and which of them say when.
 
     Parameters
     ----------
-    path : str
-        Where the data is. A relative path stands for one below the home.
     event_time : str, optional
         The source column that says when it happened; when it became known, if left out.
     columns : mapping of str to str
@@ -70,7 +69,6 @@ class _TableSource:
         The source column that names the decision which a record answers, if any.
     """
 
-    path: str
     event_time: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     time_format: str | None = None
@@ -78,9 +76,6 @@ class _TableSource:
     known_at: str | None = None
     delay: timedelta = timedelta(0)
     decision_id: str | None = None
-    separator: str = ","
-    encoding: str = "utf-8"
-    final_newline: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
@@ -103,6 +98,22 @@ class _TableSource:
     def source_column(self, field_name: str) -> str:
         """Name the source column that holds a field."""
         return self.columns.get(field_name, field_name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TableSource(_Dated):
+    """What every source of files declares.
+
+    Parameters
+    ----------
+    path : str
+        Where the data is. A relative path stands for one below the home.
+    """
+
+    path: str
+    separator: str = ","
+    encoding: str = "utf-8"
+    final_newline: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,7 +164,54 @@ class DeltaSource(_TableSource):
         _check_dated(self)
 
 
-def _check_dated(source: _TableSource) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SqlSource(_Dated):
+    """A table or query of SQLite or PostgreSQL, read on from where the last read ended.
+
+    What was read is kept in ``collect/<observation>_pulled``, so that a partition comes out the
+    same however often it is made, whatever became of the database. A row became known when
+    `known_at` says, or `event_time` and `delay`; one that turns up only after that day had been
+    read became known on the first day that had not. A row that changes and moves its cursor is
+    read again, as another observation; what is deleted is not noticed.
+
+    Parameters
+    ----------
+    url : str
+        The name of the environment variable that holds the URL, ``sqlite:///file`` or
+        ``postgresql://...``: neither declarations nor metadata hold credentials.
+    cursor : str
+        A column without nulls that only grows from one commit to the next, an id or a time of
+        change. A row that is committed below what was read already is never read.
+    table, query : str
+        Either of them.
+    """
+
+    url: str
+    cursor: str
+    table: str | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_dated(self)
+        if (self.table is None) is (self.query is None):
+            raise DeclarationError(
+                expected="a SqlSource with a table or a query",
+                found=f"table={self.table!r}, query={self.query!r}",
+                remedy="give one of them",
+            )
+        if not _VARIABLE.fullmatch(self.url):
+            raise DeclarationError(
+                expected="url= as the name of an environment variable that holds the URL",
+                found="something else, perhaps the URL itself, which is kept out of declarations",
+                remedy="write for example url='SHOP_DATABASE_URL'",
+            )
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _check_dated(source: _Dated) -> None:
     if source.event_time is None and source.known_at is None:
         raise DeclarationError(
             expected="a table source with a column that says when",
@@ -162,7 +220,7 @@ def _check_dated(source: _TableSource) -> None:
         )
 
 
-Source: TypeAlias = DailyFiles | TableFile | DeltaSource
+Source: TypeAlias = DailyFiles | TableFile | DeltaSource | SqlSource
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,7 +235,7 @@ class Observation:
         Whose keys are among the fields.
     fields : sequence of Field
         The payload's contract, entity keys included.
-    source : DailyFiles, TableFile or DeltaSource, optional
+    source : DailyFiles, TableFile, DeltaSource or SqlSource, optional
         Where else its records come from than the API.
     id_fields : tuple of str
         The fields that tell one observation from another, ``event_time`` always among them. Two

@@ -1,13 +1,13 @@
 """Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import polars as pl
 import polars_hash as plh
 
-from flywheel_assets.declare.collect import DailyFiles, Observation, Source
+from flywheel_assets.declare.collect import DailyFiles, Observation, Source, SqlSource
 from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
@@ -32,6 +32,8 @@ SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
 """The raw columns in which what the API received says its id and its links."""
 Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
 """When a rule is broken, and what is then said."""
+BY_DAY = (DailyFiles, SqlSource)
+"""Sources whose records come with the day on which they arrived."""
 _ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
@@ -104,7 +106,7 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
     )
     reason = pl.coalesce(PROBLEM, "reason")
     partition = pl.col("=known_at").dt.date()
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
     return typed.select(
         partition.alias(PARTITION),
@@ -131,6 +133,16 @@ def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> p
     said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
     told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
     return wrong.select("_row", told.alias("reason"))
+
+
+def known_days(raw: pl.DataFrame, source: Source, now: datetime) -> pl.Series:
+    """Give the day on which each raw record says that it became known.
+
+    Null where it does not say, and where that is yet to come.
+    """
+    told = raw.select(*_times(raw, source))
+    moment = pl.col("=event_time" if source.known_at is None else "=known_at") + source.delay
+    return told.select(pl.when(moment <= now).then(moment.dt.date())).to_series()
 
 
 def settle(
@@ -306,7 +318,7 @@ def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
 def _known(source: Source) -> list[pl.Expr]:
     # Beside both columns no delay is declared.
     known, event = pl.col("=known_at") + source.delay, pl.col("=event_time")
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         if source.event_time is None:
             event = known if source.known_at else arrived

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, Source
+from flywheel_assets.declare.collect import (
+    DailyFiles,
+    DeltaSource,
+    Observation,
+    Source,
+    SqlSource,
+    TableFile,
+)
 from flywheel_assets.declare.rules import FILE_DAY
 from flywheel_assets.errors import SourceError
 from flywheel_assets.stores.raw import Older, read_csv, read_delta, read_parquet
@@ -42,9 +49,9 @@ def read_source(
         For a folder or file that is not there or cannot be read as declared.
     """
     source = observation.source
-    if source is None:
+    if source is None or isinstance(source, SqlSource):
         return None
-    columns = _needed(observation, source)
+    columns = needed(observation, source)
     shapes = _older(observation, source)
     if isinstance(source, DailyFiles):
         frames = [
@@ -66,7 +73,8 @@ def read_source(
     return pl.concat(frames, how="vertical_relaxed") if frames else None
 
 
-def _needed(observation: Observation, source: Source) -> list[str]:
+def needed(observation: Observation, source: Source) -> list[str]:
+    """Name the source columns that an observation is made of."""
     said = (source.event_time, source.known_at, source.decision_id)
     fields = map(source.source_column, observation.schema)
     return list(dict.fromkeys([*fields, *(c for c in said if c is not None)]))
@@ -81,7 +89,9 @@ def _older(observation: Observation, source: Source) -> Older:
     }
 
 
-def _read_file(file: Path, columns: list[str], source: Source, older: Older) -> pl.DataFrame:
+def _read_file(
+    file: Path, columns: list[str], source: DailyFiles | TableFile, older: Older
+) -> pl.DataFrame:
     if file.suffix == ".parquet":
         return read_parquet(file, columns, older)
     return read_csv(
