@@ -370,9 +370,11 @@ def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
             said = pl.format(f"{column}: expected a time, found {{}}", found)
             broken.append((parsed.is_null(), said))
     future = event > known + tolerance
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
-        closed = closed.dt.replace_time_zone(source.time_zone, non_existent="null")
+        # A file's day is the product's; the day of a row that was read is ours.
+        zone = source.time_zone if isinstance(source, DailyFiles) else "UTC"
+        closed = closed.dt.replace_time_zone(zone, non_existent="null")
         if source.event_time is not None:
             future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay

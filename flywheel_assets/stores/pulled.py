@@ -19,7 +19,7 @@ PULLED_SCHEMA: dict[str, Any] = {
     "cursor": pl.String(),
     "record": pl.String(),
 }
-"""``until``: the day up to which was read; ``cursor``: as JSON. Each read adds a row of no record."""
+"""``until`` is the day up to which was read. Each read adds a row without a record."""
 
 
 class At(NamedTuple):
