@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel_assets.point_in_time.layout import Ints
+from flywheel_assets.point_in_time.memory import zeros
 
 _NONE = np.empty(0, np.int64)
 
@@ -150,22 +151,23 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
         visible_to = rows.visible_to
         if visible_to is None:
             visible_to = np.broadcast_to(ranges.FOREVER, rows.event_time.shape)
-        frontier = np.empty_like(rows.event_time)
-        regular = np.empty(frontier.size, np.bool_)
-        given: Any = (rows.starts, rows.visible_from, visible_to)
+        frontier = zeros(rows.event_time.size, np.int64)
+        regular = zeros(frontier.size, np.bool_)
+        moments = (queries.starts, queries.upper)
+        given: Any = (rows.starts, *moments, rows.visible_from, visible_to)
         spread(ranges.frontiers, parts, *given, frontier, regular, change_starts)
         change_starts = np.cumsum(change_starts)
-        change_time = np.empty(change_starts[-1], np.int64)
-        change_row = np.empty(change_starts[-1], np.int32)
+        change_time = zeros(int(change_starts[-1]), np.int64)
+        change_row = zeros(change_time.size, np.int32)
         spread(ranges.changes, parts, *given, regular, change_starts, change_time, change_row)
-        taken = np.empty_like(change_row)
+        taken = zeros(change_row.size, np.int32)
         spread(order.sort, parts, change_starts, change_time, change_time, taken)
         spread(order.reorder, parts, change_starts, taken, change_row)
         if regular.all():
             regular = np.empty(0, np.bool_)
-    high = np.empty(queries.upper.size, np.int32)
+    high = zeros(queries.upper.size, np.int32)
     spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
-    low = np.empty((len(begins), high.size), np.int32)
+    low = zeros((len(begins), high.size), np.int32)
     backs, steps = (np.array(given, np.int64) for given in zip(*begins, strict=True))
     given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
     spread(ranges.lows, parts, *given, high, low)

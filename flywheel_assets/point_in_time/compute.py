@@ -10,6 +10,7 @@ from flywheel_assets.errors import ColumnsError
 from flywheel_assets.point_in_time.channel import Channel
 from flywheel_assets.point_in_time.folds import FOLDED, OF_NUMBERS, folds
 from flywheel_assets.point_in_time.lists import listed
+from flywheel_assets.point_in_time.memory import zeros
 from flywheel_assets.point_in_time.results import Asked, Column, Computation, nested, same
 
 _PLACES = ("first", "last")
@@ -64,7 +65,7 @@ def _distinct(work: Computation, column: str, asked: Asked) -> dict[str, pl.Seri
     from flywheel_assets.point_in_time.kernels.distinct import distinct
 
     ready, windows, numbers = work.ready, nested(asked), work.columns[column].numbers
-    counts = np.zeros((len(windows), ready.high.size), np.int64)
+    counts = zeros((len(windows), ready.high.size), np.int64)
     floats = numbers.dtype == np.float64
     ready.some(windows).spread(distinct, numbers.view(np.int64), floats, counts)
     found = dict(zip(windows, work.restored(counts), strict=True))
@@ -78,7 +79,7 @@ def _places(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series
     ready, windows, given = work.ready, nested(asked), work.columns[column]
     wanted = [f for f in _PLACES if any(a.function == f for a, _ in asked)]
     shape = (len(windows), ready.high.size)
-    results = [np.zeros(shape if f in wanted else (0, 0), given.numbers.dtype) for f in _PLACES]
+    results = [zeros(shape if f in wanted else (0, 0), given.numbers.dtype) for f in _PLACES]
     ready.some(windows).spread(ends, given.numbers, *results)
     names = [(f, w) for f in wanted for w in windows]
     rows = work.restored([row for result in results for row in result])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flywheel_assets.errors import ColumnsError
 from flywheel_assets.point_in_time.layout import Ints
+from flywheel_assets.point_in_time.memory import zeros
 from flywheel_assets.point_in_time.results import Asked, Computation, nested, same
 
 SUMS = ("sum", "mean")
@@ -65,9 +66,7 @@ def _folded(
     windows, wanted = nested(asked), {_basis(a.function) for a, _ in asked}
     shape = (len(windows), work.ready.high.size)
     results = [
-        np.zeros(
-            shape if name in wanted else (0, 0), np.float64 if name == "mean" else numbers.dtype
-        )
+        zeros(shape if name in wanted else (0, 0), np.float64 if name == "mean" else numbers.dtype)
         for name in names
     ]
     work.fold(family, numbers, windows, *results)

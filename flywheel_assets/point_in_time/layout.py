@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flywheel_assets.errors import ColumnsError, nearest
 from flywheel_assets.point_in_time.chunks import Chunks, chunks_of, flat, side_by_side, size
+from flywheel_assets.point_in_time.memory import zeros
 
 Ints = NDArray[np.int64]
 
@@ -41,7 +42,8 @@ class Sorted:
 
     def arrange_few(self, rows: Ints, values: Ints, others: int) -> Ints:
         """Make a column, (n_rows,), of what is known of a few input rows, and of all others."""
-        out = np.full(self.taken.size, others)
+        out = zeros(self.taken.size, np.int64)
+        out.fill(others)
         slots = self.slot[rows]
         out[slots[slots >= 0]] = values[slots >= 0]
         return self._reordered(out)
@@ -57,7 +59,7 @@ class Sorted:
 def _scattered(values: Chunks, slot: NDArray[np.int32], n_rows: int) -> NDArray[Any]:
     from flywheel_assets.point_in_time.kernels.order import scatter
 
-    out = np.empty(n_rows, values[0].dtype)
+    out = zeros(n_rows, values[0].dtype)
     side_by_side(
         values,
         lambda _, first, some: scatter(0, some.size, some, slot[first : first + some.size], out),
@@ -114,14 +116,14 @@ def arrange(codes: Codes, *times: Chunks) -> tuple[Sorted, list[Ints]]:
             remedy="part them by entity, and compute one part after another",
         )
     # One row of counts for each core's share, so that shares are placed side by side.
-    counts = np.zeros((cores(), codes.n_entities), np.int32)
+    counts = zeros((cores(), codes.n_entities), np.int32)
     side_by_side(numbers, lambda k, _, some: order.count(0, some.size, some, least, counts[k]))
     starts = np.zeros(codes.n_entities + 1, np.int64)
     np.cumsum(counts.sum(axis=0), out=starts[1:])
     at = starts[:-1].astype(np.int32)
     for k in range(len(counts)):
         counts[k], at = at, at + counts[k]
-    slot = np.empty(n_rows, np.int32)
+    slot = zeros(n_rows, np.int32)
     side_by_side(
         numbers,
         lambda k, first, some: order.place(
@@ -129,7 +131,7 @@ def arrange(codes: Codes, *times: Chunks) -> tuple[Sorted, list[Ints]]:
         ),
     )
     arranged = [_scattered(time, slot, int(starts[-1])) for time in times]
-    taken = np.empty(arranged[0].size, np.int32)
+    taken = zeros(arranged[0].size, np.int32)
     spread(order.sort, entities_in_parts(starts), starts, arranged[0], arranged[-1], taken)
     return Sorted(starts, slot, taken), arranged
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.point_in_time.channel import Channel
+from flywheel_assets.point_in_time.memory import zeros
 
 if TYPE_CHECKING:
     from flywheel_assets.point_in_time.results import Column
@@ -76,7 +77,7 @@ def _list(  # noqa: PLR0913  which rows of which queries
     from flywheel_assets.point_in_time.kernels.listing import listing
 
     size = (ends[last - 1] if last else 0) - (ends[first - 1] if first else 0)
-    out = np.empty(size, np.int32)
+    out = zeros(size, np.int32)
     ready.spread(listing, ready.queries.target, window, newest, ends, first, last, out)
     return out
 

@@ -12,6 +12,7 @@ from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.point_in_time.channel import Channel
 from flywheel_assets.point_in_time.encode import Decode
 from flywheel_assets.point_in_time.layout import Ints
+from flywheel_assets.point_in_time.memory import zeros
 
 Asked = Sequence[tuple[Aggregation, int]]
 """Aggregations, and which of the channel's windows is each one's."""
@@ -61,7 +62,7 @@ class Computation:
         """
         ready = self.ready.some(windows)
         count = self._counts is None and not ready.steady and ready is self.ready
-        counts = np.zeros(ready.low.shape if count else (0, 0), np.int64)
+        counts = zeros(ready.low.shape if count else (0, 0), np.int64)
         self._walk(family, ready, numbers, counts, *results)
         if count:
             self._counts = self.restored(counts)
@@ -87,7 +88,7 @@ class Computation:
         results, target = list(found), self.ready.queries.target
 
         def restore(first: int, last: int) -> None:
-            spare = self._spare.pop() if self._spare else np.empty(target.size, np.int64)
+            spare = self._spare.pop() if self._spare else zeros(target.size, np.int64)
             for k in range(first, last):
                 before = results[k].view(np.int64)
                 scatter(0, target.size, before, target, spare)

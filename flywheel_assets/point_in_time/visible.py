@@ -26,7 +26,7 @@ def references(events: pl.DataFrame) -> pl.DataFrame | None:
     DataFrame
         ``row`` (the position in `events`), ``root`` (the observation that it is about in the end),
         ``withdraws``, ``known`` (microseconds) and ``until`` (when the next one about it became
-        known, null for the last), in the order in which they became known.
+        known, null for the last), root by root, in the order in which they became known.
 
     Raises
     ------
@@ -46,10 +46,13 @@ def references(events: pl.DataFrame) -> pl.DataFrame | None:
     rows = events.select(
         pl.arg_where(pl.any_horizontal(pl.col(c).is_not_null() for c in named)).cast(pl.Int64)
     ).to_series()
-    found = events[rows].select(
+    found = events.select(
+        pl.col(OBSERVATION_ID, *named).gather(rows),
+        _microseconds(events).gather(rows).alias("known"),
+    ).select(
         rows.alias("row"),
         OBSERVATION_ID,
-        _microseconds(events).alias("known"),
+        "known",
         pl.coalesce(named).alias("root"),
         withdraws=pl.col(RETRACTS).is_not_null() if RETRACTS in named else pl.lit(value=False),
     )
@@ -64,8 +67,10 @@ def references(events: pl.DataFrame) -> pl.DataFrame | None:
         endless = pl.col("_further").is_not_null()
         root = pl.when(endless).then(OBSERVATION_ID).otherwise("root").alias("root")
         found = _followed(found).with_columns(root).drop("_further")
-    return found.sort("known", OBSERVATION_ID).with_columns(
-        until=pl.col("known").shift(-1).over("root")
+    # Sorted, the next row tells: one hundredth of what groups of their own would take.
+    last = pl.col("root").ne_missing(pl.col("root").shift(-1))
+    return found.sort("root", "known", OBSERVATION_ID).with_columns(
+        until=pl.when(~last).then(pl.col("known").shift(-1))
     )
 
 
@@ -104,7 +109,7 @@ def replaced(
     found = references(events)
     if found is None:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    firsts = found.unique("root", keep="first", maintain_order=True).select(
+    firsts = found.filter(pl.col("root").ne_missing(pl.col("root").shift(1))).select(
         pl.col("root").alias(OBSERVATION_ID), pl.col("known").alias("until")
     )
     # Again the few rows first: a join would carry all of them along.

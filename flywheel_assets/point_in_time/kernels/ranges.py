@@ -88,36 +88,72 @@ def lows(
                 low[w, q] = min(at, high[q])
 
 
+@njit(cache=True)
+def _first_above(upper: Any, first: int, last: int, time: int) -> int:
+    """Give the first query, of `first` to `last`, whose upper bound is above a time."""
+    while first < last:
+        middle = (first + last) >> 1
+        if upper[middle] > time:
+            last = middle
+        else:
+            first = middle + 1
+    return first
+
+
+@njit(cache=True)
+def _turns(upper: Any, first: int, last: int, comes: int, goes: int) -> Any:
+    """Say whether some query sees a row that comes and goes at such times, and whether it leaves.
+
+    What happens to a row between two queries, or after the last, makes no difference to any.
+    """
+    seen = _first_above(upper, first, last, comes)
+    if seen == last or upper[seen] > goes:
+        return False, False
+    return True, upper[last - 1] > goes
+
+
 @njit(cache=True, nogil=True)
 def frontiers(
     first: int,
     last: int,
     starts: Any,
+    query_starts: Any,
+    upper: Any,
     visible_from: Any,
     visible_to: Any,
     frontier: Any,
     regular: Any,
     counts: Any,
 ) -> None:
-    """Part rows into regular ones, which become visible in their order and stay, and the others.
+    """Part rows into regular ones, which to the queries come in their order and stay, and others.
 
     Parameters
     ----------
+    upper : ndarray of int64, (n_queries,)
+        Sorted within each entity.
     frontier : ndarray of int64, (n_rows,)
         Written: the least `visible_from` from this row on, within the entity; sorted.
     regular : ndarray of bool, (n_rows,)
-        Written: visible from the frontier on, for good.
+        Written: as good as visible from the frontier on, for good, since no query tells the
+        difference.
     counts : ndarray of int64, (n_entities + 1,)
         Written one further on: how often a row that is not regular comes or goes.
     """
     for g in range(first, last):
-        least = FOREVER
+        begin, end = query_starts[g], query_starts[g + 1]
+        least, above = FOREVER, end
         for i in range(starts[g + 1] - 1, starts[g] - 1, -1):
-            least = min(least, visible_from[i])
+            if visible_from[i] < least:
+                least = visible_from[i]
+                while above > begin and upper[above - 1] > least:
+                    above -= 1
             frontier[i] = least
-            regular[i] = visible_from[i] == least and visible_to[i] == FOREVER
-            if not regular[i] and visible_from[i] < visible_to[i]:
-                counts[g + 1] += 1 if visible_to[i] == FOREVER else 2
+            # The first query that is past the frontier tells whether the row keeps it waiting.
+            late = above < end and upper[above] <= visible_from[i]
+            regular[i] = not late and (begin == end or upper[end - 1] <= visible_to[i])
+            if not regular[i]:
+                seen, leaves = _turns(upper, begin, end, visible_from[i], visible_to[i])
+                counts[g + 1] += seen + leaves
 
 
 @njit(cache=True, nogil=True)
@@ -125,6 +161,8 @@ def changes(
     first: int,
     last: int,
     starts: Any,
+    query_starts: Any,
+    upper: Any,
     visible_from: Any,
     visible_to: Any,
     regular: Any,
@@ -144,9 +182,13 @@ def changes(
     for g in range(first, last):
         k = change_starts[g]
         for i in range(starts[g], starts[g + 1]):
-            if not regular[i] and visible_from[i] < visible_to[i]:
-                time[k], row[k] = visible_from[i], i
-                k += 1
-                if visible_to[i] != FOREVER:
+            if not regular[i]:
+                seen, leaves = _turns(
+                    upper, query_starts[g], query_starts[g + 1], visible_from[i], visible_to[i]
+                )
+                if seen:
+                    time[k], row[k] = visible_from[i], i
+                    k += 1
+                if leaves:
                     time[k], row[k] = visible_to[i], ~i
                     k += 1
