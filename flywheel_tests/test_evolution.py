@@ -1,6 +1,9 @@
 """A declaration that changes over tables with data: graded, carried out, old producers served."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -285,6 +288,13 @@ def test_a_table_is_rewritten_in_one_commit(tmp_path: Path) -> None:
     assert lazily["net"].to_list() == [0.0, 1.0, 2.0]
     before = tables.read("t", now, version=version).sort("n").collect()
     assert before.equals(lazily)
+    # A run that was started under the old declaration ends after the rewrite.
+    at = day + 3 * DAY
+    stale = pl.DataFrame(
+        {"partition_date": [at], "amount": [3], "n": [3]}, {**old, "n": pl.Int64()}
+    )
+    tables.replace("t", stale, {**old, "n": pl.Int64()}, at, at)
+    assert tables.read("t", now).collect()["net"].sort().to_list() == [0.0, 1.0, 2.0, 3.0]
     large = pl.DataFrame({"partition_date": [day], "amount": [2**53 + 1], "n": [0]}, old)
     tables.replace("u", large, old, day, day)
     files = sorted(tables.path("u").rglob("*.parquet"))
@@ -320,6 +330,8 @@ def test_without_a_home_renames_are_graded_too() -> None:
     wide = meanings([shop(replace(AMOUNT, dtype=pl.Int64), CITY)])
     narrowed = {c.table: c.grade for c in plan(wide, before)}
     assert narrowed[SALE] is narrowed[FACT] is Grade.BREAKING
+    demanding = shop(AMOUNT, CITY, replace(CHANNEL, nullable=False))
+    assert plan(before, meanings([demanding]))[0].grade is Grade.BREAKING
     kept = json.loads(json.dumps({t: asdict(m) for t, m in renamed.items()}))
     assert plan({t: Meaning(**m) for t, m in kept.items()}, renamed) == []
 
@@ -340,3 +352,40 @@ def test_a_change_that_cannot_be_is_refused(changed: dict[str, Any], said: str) 
     """Defaults that the contract refuses, and names that stand twice."""
     with pytest.raises(DeclarationError, match=said):
         shop(AMOUNT, CITY, replace(CHANNEL, **changed))
+
+
+REWRITE = """
+import sys
+from pathlib import Path
+import deltalake
+import polars as pl
+from flywheel_assets import Field
+from flywheel_assets.declare.columns import Columns
+from flywheel_assets.stores.tables import Tables
+net = Field(name="net", dtype=pl.Float64, old_names=("amount",), description="Net.")
+now = Columns({"partition_date": pl.Date(), "net": pl.Float64()}, [net])
+sys.stdout.write("go\\n")
+sys.stdout.flush()
+Tables(Path(sys.argv[1])).evolve("t", now)
+"""
+
+
+def test_a_rewrite_that_is_killed_leaves_the_table_readable(tmp_path: Path) -> None:
+    """Killed at any moment the same rows are read, and the next rewrite ends it."""
+    tables, day, n_days = Tables(tmp_path), date(2026, 1, 5), 60
+    old = {"partition_date": pl.Date(), "amount": pl.Int64()}
+    rows = {"partition_date": [day + i * DAY for i in range(n_days)], "amount": range(n_days)}
+    tables.replace("t", pl.DataFrame(rows, old), old, day, day + (n_days - 1) * DAY)
+    net = Field(name="net", dtype=pl.Float64, old_names=("amount",), description="Net.")
+    now = Columns({"partition_date": pl.Date(), "net": pl.Float64()}, [net])
+    expected = [float(i) for i in range(n_days)]
+    for delay in (0.0, 0.02, 0.06, 0.15):
+        command = [sys.executable, "-c", REWRITE, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.kill()
+        assert tables.read("t", now).sort("net").collect()["net"].to_list() == expected
+    tables.evolve("t", now)
+    assert pl.read_delta(str(tables.path("t"))).sort("net")["net"].to_list() == expected

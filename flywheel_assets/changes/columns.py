@@ -86,8 +86,12 @@ def _from_before(observation: Observation, columns: Collection[str]) -> dict[str
     """Say how a table's columns are found in partitions from before they were declared so."""
     fields = [f for f in observation.fields if f.name in columns]
     # What a file says of a new field is in it, and has to be collected; the API knew no such field.
-    fills = [f.name for f in fields] if observation.source is None else []
-    return {"old_names": {f.name: list(f.old_names) for f in fields if f.old_names}, "fills": fills}
+    logged = fields if observation.source is None else []
+    return {
+        "old_names": {f.name: list(f.old_names) for f in fields if f.old_names},
+        "fills": [f.name for f in logged if f.nullable or f.fills],
+        "demands": [f.name for f in logged if not (f.nullable or f.fills)],
+    }
 
 
 def _read(source: Source | None) -> str:
@@ -129,7 +133,9 @@ def _dimension(dimension: Dimension) -> dict[str, Any]:
     attributes = originally(dimension.attributes, first_names(dimension.observation))
     rows = fingerprint(sorted(attributes), sorted(dimension.entity.keys))
     return {
-        **(_from_before(dimension.observation, dimension.attributes) | {"fills": []}),
+        **(
+            _from_before(dimension.observation, dimension.attributes) | {"fills": [], "demands": []}
+        ),
         "columns": {ROWS: rows, **dict.fromkeys(dimension.attributes, "")},
         "words": {"": dimension.description},
     }

@@ -40,6 +40,8 @@ class Meaning:
         Column -> what it was called before.
     fills : list of str
         Columns that read right in partitions from before they were declared.
+    demands : list of str
+        Columns that producers have to tell, and what was received before they were declared lacks.
     rules : mapping of str to list
         Column -> its contract: whether null is sound, the bounds, the allowed values.
     """
@@ -52,6 +54,7 @@ class Meaning:
     owners: Sequence[str] = ()
     old_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fills: Sequence[str] = field(default_factory=list)
+    demands: Sequence[str] = field(default_factory=list)
     rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property

@@ -18,7 +18,7 @@ class Grade(IntEnum):
     RECOMPUTE = 3
     """What is there comes out different, and so does what is made of it."""
     BREAKING = 4
-    """Something that others use is gone or of another type."""
+    """Something that others use is gone or of another type, or producers have to tell more."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def _compare(table: str, before: Meaning | None, after: Meaning | None) -> Chang
     if added or removed or differs or carried:
         grade = Grade.RECOMPUTE if differs else Grade.ADDITIVE
         used = any(_others(table, before.users.get(name, ())) for name in removed)
-        if used or _narrowed(before, after):
+        demanded = before.whole and not {*added}.isdisjoint(after.demands)
+        if used or demanded or _narrowed(before, after):
             grade = Grade.BREAKING
         parts = (added, changed, removed, touched)
         return Change(table, grade, *parts, _owners(after), carried)

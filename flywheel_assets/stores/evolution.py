@@ -27,10 +27,12 @@ def as_declared(stored: Mapping[str, Any], schema: Mapping[str, Any]) -> list[pl
     olds, defaults = _told(schema)
     found = []
     for name, dtype in schema.items():
-        held = _held(name, stored, olds)
-        value = pl.lit(None, dtype=dtype) if held is None else pl.col(held)
-        if held is not None and (stored[held], dtype) in WIDER:
-            value = value.cast(dtype)
+        held = [
+            pl.col(n).cast(dtype) if (stored[n], dtype) in WIDER else pl.col(n)
+            for n in _held(name, stored, olds)
+        ]
+        # Where it stands under two names, someone wrote by the old declaration after the new one.
+        value = pl.coalesce(held) if len(held) > 1 else (*held, pl.lit(None, dtype=dtype))[0]
         if name in defaults:
             lacks = value.is_null()
             if RETRACTS in stored:
@@ -43,12 +45,8 @@ def as_declared(stored: Mapping[str, Any], schema: Mapping[str, Any]) -> list[pl
 def outdated(stored: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, str]:
     """Say which stored columns have another name or a wider type by now, and their names now."""
     olds, _ = _told(schema)
-    held = {name: _held(name, stored, olds) for name in schema}
-    return {
-        old: name
-        for name, old in held.items()
-        if old is not None and (old != name or (stored[old], schema[name]) in WIDER)
-    }
+    held = [(name, old) for name in schema for old in _held(name, stored, olds)[:1]]
+    return {old: name for name, old in held if old != name or (stored[old], schema[name]) in WIDER}
 
 
 def rewrite(
@@ -93,5 +91,5 @@ def _told(schema: Mapping[str, Any]) -> tuple[Mapping[str, tuple[str, ...]], Map
     return (schema.old_names, schema.defaults) if isinstance(schema, Columns) else ({}, {})
 
 
-def _held(name: str, stored: Mapping[str, Any], olds: Mapping[str, tuple[str, ...]]) -> str | None:
-    return next((n for n in (name, *reversed(olds.get(name, ()))) if n in stored), None)
+def _held(name: str, stored: Mapping[str, Any], olds: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [n for n in (name, *reversed(olds.get(name, ()))) if n in stored]
