@@ -133,9 +133,8 @@ def _dimension(dimension: Dimension) -> dict[str, Any]:
     attributes = originally(dimension.attributes, first_names(dimension.observation))
     rows = fingerprint(sorted(attributes), sorted(dimension.entity.keys))
     return {
-        **(
-            _from_before(dimension.observation, dimension.attributes) | {"fills": [], "demands": []}
-        ),
+        # An attribute more is more rows, too: those in which it changed.
+        "old_names": _from_before(dimension.observation, dimension.attributes)["old_names"],
         "columns": {ROWS: rows, **dict.fromkeys(dimension.attributes, "")},
         "words": {"": dimension.description},
     }

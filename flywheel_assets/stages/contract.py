@@ -68,15 +68,12 @@ def _standing(rows: pl.LazyFrame, fact: Fact) -> pl.LazyFrame:
 
 def _unique(rows: pl.LazyFrame, fact: Fact, last: date) -> Check:
     keys = list(fact.unique)
-    # The second row of a key made it wrong.
-    since = pl.col(PARTITION).bottom_k(2).max()
-    shared = (
-        rows.drop_nulls(keys)
-        .group_by(keys)
-        .agg(pl.len().alias("_n"), since.alias("_since"))
-        .filter(pl.col("_n") > 1, pl.col("_since") <= last)
-    )
-    found = shared.sort("_since", *keys).collect(engine="streaming")
+    known = rows.drop_nulls(keys).select(PARTITION, *keys)
+    shared = known.group_by(keys).len().filter(pl.col("len") > 1)
+    # The second row of a key made it wrong; few keys have one.
+    since = pl.col(PARTITION).bottom_k(2).max().alias("_since")
+    wrong = known.join(shared, on=keys, how="semi").group_by(keys).agg(since)
+    found = wrong.filter(pl.col("_since") <= last).sort("_since", *keys).collect(engine="streaming")
     named = " and ".join(keys)
     if found.is_empty():
         return Check(UNIQUE, passed=True, message=f"no two rows share {named}")
