@@ -18,8 +18,8 @@ from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Grade, plan
 from flywheel_assets.dagster_assets.carrying import carry
 from flywheel_assets.dagster_assets.planning import steps
-from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Received
 from flywheel_assets.stores.tables import Tables
@@ -360,7 +360,7 @@ from pathlib import Path
 import deltalake
 import polars as pl
 from flywheel_assets import Field
-from flywheel_assets.declare.columns import Columns
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.stores.tables import Tables
 net = Field(name="net", dtype=pl.Float64, old_names=("amount",), description="Net.")
 now = Columns({"partition_date": pl.Date(), "net": pl.Float64()}, [net])

@@ -9,9 +9,9 @@ import polars as pl
 from flywheel_assets.changes.columns import Rules
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.changes.plan import easier
-from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema
 from flywheel_assets.stages.organize import dimension_schema, fact_schema
 from flywheel_assets.stores.declared import Declared, Epoch

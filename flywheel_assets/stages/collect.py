@@ -8,7 +8,6 @@ import polars as pl
 import polars_hash as plh
 
 from flywheel_assets.declare.collect import DailyFiles, Observation, Source, SqlSource
-from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
     CORRECTS,
@@ -24,6 +23,7 @@ from flywheel_assets.declare.rules import (
     RAW,
     RETRACTS,
 )
+from flywheel_assets.declare.shape import Columns
 
 UTC_TIME = pl.Datetime("us", "UTC")
 LINKS = (DECISION_ID, CORRECTS, RETRACTS)
@@ -41,6 +41,12 @@ REJECTED_SCHEMA: dict[str, pl.DataType] = {
     "file": pl.String(),
     "line": pl.Int64(),
     "record": pl.String(),
+}
+REJECTED_COLUMNS = {
+    "reason": "Each field that breaks the contract: what was expected, what was found.",
+    "file": "Where the record stood; api for what was logged.",
+    "line": "Which record of the file, from 1, or of all that was logged.",
+    "record": "The record as it was.",
 }
 ACCOUNT_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, time
 
 import polars as pl
 
-from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.organize import CANCELS, Cancellation, Dimension, Fact
 from flywheel_assets.declare.rules import (
     CORRECTS,
@@ -15,6 +14,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.point_in_time import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")

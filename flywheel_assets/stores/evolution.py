@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from flywheel_assets.declare.columns import Columns
 from flywheel_assets.declare.rules import PARTITION, RETRACTS
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.stores import data_files, delta_log
 from flywheel_assets.stores.data_files import DataFile
