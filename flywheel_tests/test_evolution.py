@@ -311,10 +311,12 @@ def test_a_record_that_says_both_names_is_refused(tmp_path: Path) -> None:
     assert isinstance(both, Refused)
     assert both.reason == "$.payload.amount: expected it once, found net, its name by now, too"
     more = shop(NET, CITY, replace(CHANNEL, default=None), of="net")
+    fewer = shop(AMOUNT, replace(CITY, retired=True))
     record = {"kind": "sale", "event_time": f"{START}T01:00:00Z", "entity": {"buyer_id": 1}}
     body = json.dumps({**record, "payload": OLD}).encode()
     read = [
-        Reader([w.outcome.fact.observation]).one(body) for w in (shop(AMOUNT, CITY), wheel, more)
+        Reader([w.outcome.fact.observation]).one(body)
+        for w in (shop(AMOUNT, CITY), wheel, more, fewer)
     ]
     assert len({one.observation_id for one in read if isinstance(one, Received)}) == 1
     assert all(isinstance(one, Received) for one in read)

@@ -56,7 +56,7 @@ def _collect(observation: Observation, rules: Mapping[str, Sequence[Any]]) -> di
             str(pl.Int64() if f.dtype.is_integer() else f.dtype),
             *rules.get(f.name, own[f.name]),
             _source_column(observation, f),
-            *([f.default] if f.fills else []),
+            *([f.default] if f.is_added and f.default is not None else []),
         )
         for f in observation.fields
     }

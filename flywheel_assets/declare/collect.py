@@ -300,12 +300,12 @@ class Observation:
     @property
     def identified_by(self) -> tuple[str, ...]:
         """The fields that make up an id, ``event_time`` and `added` ones aside."""
-        return self.id_fields or tuple(f.name for f in self.fields if not f.may_lack)
+        return self.id_fields or tuple(f.name for f in self.fields if not f.is_added)
 
     @property
     def added(self) -> tuple[Field, ...]:
         """The fields that were declared later; each is part of an id where it tells something."""
-        return () if self.id_fields else tuple(f for f in self.fields if f.may_lack)
+        return () if self.id_fields else tuple(f for f in self.fields if f.is_added)
 
     @property
     def tells_when(self) -> bool:

@@ -108,7 +108,6 @@ class Field:
             self._check_allowed(self.allowed)
         if self.retired:
             object.__setattr__(self, "nullable", True)
-            object.__setattr__(self, "default", None)
         elif self.default is not NO_DEFAULT:
             self._check_default()
         self._check_old_names()
@@ -116,12 +115,17 @@ class Field:
     @property
     def may_lack(self) -> bool:
         """Whether a file without the column can be read."""
+        return self.retired or self.is_added
+
+    @property
+    def is_added(self) -> bool:
+        """Whether there are records from before it, whose ids do not tell of it."""
         return self.default is not NO_DEFAULT
 
     @property
     def fills(self) -> bool:
         """Whether a record without a value gets one."""
-        return not self.nullable and self.default is not NO_DEFAULT
+        return not self.nullable and self.is_added
 
     @property
     def identity(self) -> str:
