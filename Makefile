@@ -27,8 +27,8 @@ ui: $(INSTALLED) ## Open Dagster's web interface on FLYWHEEL_HOME.
 effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writes docs/effect.*.
 	$(BIN)/python -m flywheel_benchmarks.effect
 
-test: lint ## Everything CI checks: format, lint, types, layers, tests; a file of tests for each core.
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+test: lint ## Everything CI checks: format, lint, types, layers, tests.
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(INSTALLED) ## Check format, lint, types and layers, without the tests.
 	$(BIN)/ruff format --check .
