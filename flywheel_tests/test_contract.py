@@ -69,7 +69,7 @@ def observed(field: Field) -> Observation:
     return replace(click, fields=(click.fields[0], field))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(field=fields(), data=st.data())
 def test_the_api_and_collect_judge_alike(field: Field, data: st.DataObject) -> None:
     """A value of the type is refused by both or by neither; so is one that is missing."""

@@ -53,42 +53,48 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
     return execute
 
 
-@pytest.fixture
-def postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Execute]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
     """Run a PostgreSQL server that listens on a socket in a folder of its own."""
     if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     folder = Path("/tmp") / f"flywheel-{os.getpid()}"  # noqa: S108  socket paths must be short
-    folder.mkdir(mode=0o777)
-    # It refuses to run as root.
-    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    as_user = user if os.getuid() == 0 else []
+    folder.mkdir()
     folder.chmod(0o777)
-    data = folder / "data"
-    options = f"-c fsync=off -c listen_addresses='' -c unix_socket_directories={folder}"
+    data = str(folder / "data")
+    # It refuses to run as root.
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    as_user = nobody if os.getuid() == 0 else []
 
     def run(*command: str) -> None:
-        done = subprocess.DEVNULL
-        subprocess.run([*as_user, *command], check=True, cwd=folder, stdout=done)
+        out = subprocess.DEVNULL
+        subprocess.run([*as_user, *command], check=True, cwd=folder, stdout=out)
 
-    run("initdb", "-D", str(data), "-U", "shop", "-A", "trust", "--no-sync")
-    run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    url = f"postgresql://shop@/postgres?host={folder}"
-    monkeypatch.setenv(URL, url)
+    options = f"-c fsync=off -c listen_addresses='' -c unix_socket_directories={folder}"
+    run("initdb", "-D", data, "-U", "shop", "-A", "trust", "--no-sync")
+    run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    yield f"postgresql://shop@/postgres?host={folder}"
+    run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(server: str, monkeypatch: pytest.MonkeyPatch) -> Execute:
+    """Start with an empty PostgreSQL database."""
+    monkeypatch.setenv(URL, server)
 
     def execute(statement: str) -> None:
         import adbc_driver_postgresql.dbapi
 
         with (
-            adbc_driver_postgresql.dbapi.connect(url) as connection,
+            adbc_driver_postgresql.dbapi.connect(server) as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute(statement)
             connection.commit()
 
-    yield execute
-    run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    execute("DROP TABLE IF EXISTS sales")
+    return execute
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
