@@ -184,7 +184,10 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
             "words": {"": outcome.description},
         },
         "model": {
-            "columns": {"version": _trained(model)},
+            "columns": {
+                **dict.fromkeys(("version", "judged_version"), _trained(model)),
+                **dict.fromkeys(("policy_value", "policy_gain", "policy_gain_lower"), decided),
+            },
             "words": {"": model.description},
         },
         "decisions": {

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flywheel_assets.changes.columns import NO_RULES, Rules, made
+from flywheel_assets.changes.decided import LOGGED
 from flywheel_assets.changes.graph import Column, Lineage
 from flywheel_assets.changes.owners import owners
 from flywheel_assets.changes.retired import check_retired
-from flywheel_assets.changes.stages import LOGGED, lineage
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.rules import OBSERVATION_ID
@@ -100,7 +101,7 @@ def meanings(flywheels: Iterable[Flywheel], rules: Rules = NO_RULES) -> dict[str
         table: Meaning(
             **found.get(table, {"columns": {}}),
             whole={c.name: digests.of(c) for c in _columns(graph, table, found)},
-            users={c.name: _users(graph, c) for c in graph.columns(table)},
+            users=_users(graph, table),
             owners=list(whose[table]),
         )
         for table in graph.tables
@@ -129,8 +130,9 @@ class _Digests:
         return self._known[column]
 
     def _parents(self, column: Column) -> Collection[Column]:
-        # What was logged stays, and so does an id that a record without the newest fields has.
-        if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
+        # What was logged stays, so does an id that a record without the newest fields has, and the
+        # champion before.
+        if column.table == LOGGED[0] or column.name in {OBSERVATION_ID, "champion_version"}:
             return ()
         parents = self._graph.of(column)
         if column.name == "alternatives" or column.table.endswith("/drift"):
@@ -139,6 +141,11 @@ class _Digests:
         return parents
 
 
-def _users(graph: Lineage, column: Column) -> list[str]:
-    tables = [c.table for c in graph.downstream([column]) if c.table != column.table]
-    return list(dict.fromkeys(tables))
+def _users(graph: Lineage, table: str) -> dict[str, list[str]]:
+    parts: dict[str, list[Column]] = {}
+    for column in graph.columns(table):
+        parts.setdefault(column.name, []).append(column)
+    return {
+        name: list(dict.fromkeys(c.table for c in graph.downstream(of) if c.table != table))
+        for name, of in parts.items()
+    }

@@ -2,6 +2,8 @@
 
 from flywheel_assets.cli import (
     changing,
+    forgetting,
+    impact,
     looking,
     mending,
     promoting,
@@ -14,6 +16,8 @@ from flywheel_assets.cli.app import app
 __all__ = [
     "app",
     "changing",
+    "forgetting",
+    "impact",
     "looking",
     "main",
     "mending",

@@ -10,10 +10,11 @@ import polars as pl
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
 from flywheel_assets.dagster_assets.carrying import carry, stricter
-from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.dagster_assets.turn import FIRST, LAST, Run, Turner
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
@@ -44,6 +45,12 @@ class Step:
     carried : tuple of (date, date)
         Partitions that are kept as they are under the new declaration: at most columns get other
         names or types.
+    retrains : str, optional
+        The model that is trained again.
+    decides : str, optional
+        The flywheel whose decisions come out different.
+    since : date, optional
+        The first partition of which that is so.
     """
 
     change: Change
@@ -51,6 +58,9 @@ class Step:
     n_rows: int
     seconds: float | None
     carried: tuple[tuple[date, date], ...] = ()
+    retrains: str | None = None
+    decides: str | None = None
+    since: date | None = None
 
     @property
     def is_history(self) -> bool:
@@ -72,14 +82,14 @@ def steps(
     which nothing is known, from before runs kept what they were made by, are made again.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
-    wheels = turning(home, flywheels)
-    after = meanings(wheels)
+    wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
+    after = meanings(wheels.values())
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
     }
-    rules = stricter(tables, wheels, after, epochs)
-    declared = [after, meanings(wheels, rules)] if rules else [after]
+    rules = stricter(tables, list(wheels.values()), after, epochs)
+    declared = [after, meanings(wheels.values(), rules)] if rules else [after]
     found = []
     for table, held in epochs.items():
         differing = [(epoch, c) for epoch in held for c in _change(table, epoch, declared)]
@@ -89,6 +99,8 @@ def steps(
         step = Step(change, _spans(differing, recomputes=True), 0, None)
         if step.is_history or table not in after:
             step = replace(step, ranges=())
+            if change.recomputes and table in after:
+                step = _from_now_on(step, wheels[table.split("/")[0]], held[-1].last)
         if table in after:
             step = replace(step, carried=_spans(differing, recomputes=False))
         cost = seconds_per_day.get(table)
@@ -106,6 +118,19 @@ def _spans(
     differing: Sequence[tuple[Epoch, Change]], *, recomputes: bool
 ) -> tuple[tuple[date, date], ...]:
     return tuple((e.first, e.last) for e, c in differing if c.recomputes is recomputes)
+
+
+def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
+    """Say what is trained or decided otherwise after the last day that is there."""
+    change, stage = step.change, step.change.table.split("/")[-1]
+    moved = {*change.added, *change.changed, *change.touched}
+    if stage == "model" and "version" in moved:
+        ahead = (last + n * DAY for n in range(1, 8))
+        first = next(day for day in ahead if trains_on(wheel.model, day))
+        return replace(step, retrains=wheel.model.name, since=first)
+    if stage == "decisions":
+        return replace(step, decides=wheel.name, since=last + DAY)
+    return step
 
 
 def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
@@ -167,7 +192,10 @@ def _rows(tables: Tables, table: str, first: date, last: date) -> int:
 def apply(
     planned: Sequence[Step], turner: Turner, progress: Callable[[Run], None]
 ) -> Iterator[Step]:
-    """Make the planned partitions again, a table at a time, in the order of the loop.
+    """Make the planned partitions again, a run for each range, in the order of the loop.
+
+    However long a range is, it is one run: the table's asset holds a chunk of it in memory, and
+    keeps what of it is done.
 
     Those that need not be are kept: their columns get the names and types that they have now.
 
@@ -188,10 +216,9 @@ def apply(
         if step.carried:
             carry(turner.home, turner.flywheels, after[table], table, step.carried)
         for first, last in step.ranges:
-            for start, end in chunks(first, last):
-                run = Run(_materialized_with(table, turner), start, end)
-                turner.force(run)
-                progress(run)
+            run = Run(_materialized_with(table, turner), first, last)
+            turner.force(run)
+            progress(run)
         yield step
 
 
