@@ -20,19 +20,16 @@ SCREENSHOTS = os.environ.get("FLYWHEEL_SCREENSHOTS")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Start a project as a new user does, with a contract that its data break, and run it."""
+    """Start a project as a new user does, and run it; then claim of its data what is not so."""
     folder = tmp_path_factory.mktemp("browser")
     flywheel(folder, "new", "tea_shop")
     project = folder / "tea_shop"
-    declaration = project / "tea_shop" / "declaration.py"
-    said = declaration.read_text()
-    broken = said.replace(
-        '    description="Visits, each once.",\n',
-        '    description="Visits, each once.",\n    unique=("customer_id",),\n',
-    )
-    assert broken != said
-    declaration.write_text(broken)
     flywheel(project, "run", "tea_shop", "--from", "2026-01-05", "--to", "2026-01-12")
+    declaration = project / "tea_shop" / "declaration.py"
+    said = '    description="Visits, each once.",\n'
+    assert said in declaration.read_text()
+    stricter = said + '    unique=("customer_id",),\n'
+    declaration.write_text(declaration.read_text().replace(said, stricter))
     return project
 
 
@@ -92,34 +89,38 @@ def test_an_asset_says_whose_it_is_and_what_it_holds(url: str, page: Page) -> No
     keep(page, "asset")
 
 
-def test_one_partition_is_materialized(url: str, page: Page) -> None:
-    page.goto(f"{url}/assets/features/customer_visits")
+def launch(page: Page, partitions: str, name: str) -> None:
+    """Press Materialize, choose partitions, launch, and go where it can be watched."""
     page.get_by_role("button", name="Materialize").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Latest").click()
-    keep(page, "materialize")
-    dialog.get_by_role("button", name="Launch 1 run").click()
-    page.get_by_role("button", name="View").or_(page.get_by_role("link", name="View")).click()
+    chosen = dialog.get_by_placeholder("ex:")
+    chosen.fill(partitions)
+    chosen.press("Enter")
+    keep(page, name)
+    dialog.get_by_role("button", name="Launch").click()
+    page.get_by_text("View", exact=True).last.click()
+
+
+def test_one_partition_is_materialized(url: str, page: Page) -> None:
+    page.goto(f"{url}/assets/features/customer_visits")
+    launch(page, "2026-01-12", "materialize")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     keep(page, "run")
 
 
 def test_a_range_is_backfilled(url: str, page: Page) -> None:
     page.goto(f"{url}/assets/features/customer_visits")
-    page.get_by_role("button", name="Materialize").first.click()
-    dialog = page.get_by_role("dialog")
-    chosen = dialog.get_by_placeholder("ex:")
-    chosen.fill("[2026-01-06...2026-01-08]")
-    chosen.press("Enter")
-    dialog.get_by_role("button", name="Launch backfill").click()
-    page.goto(f"{url}/runs?view=backfills")
-    page.goto(f"{url}/runs-feed?view=backfills")
-    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
-    keep(page, "backfill")
+    launch(page, "[2026-01-06...2026-01-08]", "backfill")
+    expect(page.get_by_text("100% completed")).to_be_visible()
+    keep(page, "backfilled")
 
 
 def test_a_failing_check_says_what_is_wrong(url: str, page: Page) -> None:
+    page.goto(f"{url}/assets/organize/fct_visit")
+    launch(page, "2026-01-12", "to_fail")
+    expect(page.get_by_text("Failure", exact=True).first).to_be_visible()
     page.goto(f"{url}/assets/organize/fct_visit?view=checks")
-    page.get_by_text("unique_customer_id").first.click()
+    page.get_by_text("unique_key").first.click()
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+    expect(page.get_by_text("customer_id").first).to_be_visible()
     keep(page, "check")
