@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: help run ui effect screenshots test lint format pin clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run ui: export FLYWHEEL_HOME ?= $(CURDIR)/data
 
