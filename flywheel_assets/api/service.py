@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterable
@@ -29,6 +30,7 @@ from flywheel_assets.api.records import Reader
 from flywheel_assets.api.schema import openapi
 from flywheel_assets.api.writer import Writer
 from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.errors import ApiError
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox
 from flywheel_assets.stores.tables import Tables
@@ -153,12 +155,28 @@ def serve(
     ------
     ApiKeyError
         For a host off loopback without keys.
+    ApiError
+        For an address that cannot be listened at, such as a port that is taken.
     """
     import uvicorn
 
+    _check_free(host, port)
     app = application(home, flywheels, local=host in LOOPBACK)
     logs.configure()
     uvicorn.Server(configuration(app, host, port)).run()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Listen for a moment: the server itself would say why it cannot only in its log."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise ApiError(
+            expected=f"to listen at {host}, port {port}",
+            found=str(error),
+            remedy="end what listens there, or choose another: --port, --host",
+        ) from error
 
 
 def configuration(app: ASGIApp, host: str, port: int) -> "uvicorn.Config":

@@ -63,7 +63,10 @@ class Loop(TyperGroup):
             if _ends(error) or _wants_traceback(ctx):
                 raise
             _say(f"[red]unexpected {type(error).__name__}:[/red] " + _escaped(str(error)))
-            _say(f"This is a mistake of ours, or of the machine: {TRACEBACK}=1 shows where.")
+            _say(
+                f"This is a mistake of ours, or of the machine: {TRACEBACK}=1 shows where, and "
+                "`flywheel doctor` what is wrong with the home."
+            )
             raise typer.Exit(REFUSED) from None
 
 

@@ -49,6 +49,9 @@ def plan(
     planned = _against(against) if against else _of_home()
     if as_json:
         print_json([_as_json(step) for step in planned])
+    elif against is None and current_home().settings() is None:
+        there = current_home().root
+        console.print(f"No table is made yet in {there}: `flywheel run` does.", soft_wrap=True)
     else:
         _show(planned)
     worst = max((step.change.grade for step in planned), default=Grade.DESCRIPTION)

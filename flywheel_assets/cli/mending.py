@@ -44,7 +44,9 @@ def doctor(
     from flywheel_assets.dagster_assets.doctor import examine
     from flywheel_assets.project import declared
 
-    table = Table("where", "what is wrong", "what to do", show_lines=True)
+    table = Table(show_lines=True)
+    for column in ("where", "what is wrong", "what to do"):
+        table.add_column(column, overflow="fold")  # commands are there to be copied whole
     left, told = 0, []
     with working("Looking at every table, file and model"):
         findings = examine(current_home(), declared())

@@ -1,6 +1,7 @@
 """Start one's own: write a project, check a declaration before it runs."""
 
 from dataclasses import asdict
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +62,7 @@ def validate(
         declared_names = [flywheel.name for flywheel in chosen]
         print_json({"flywheels": declared_names, "sources": [asdict(one) for one in samples]})
     else:
-        _show(chosen, samples)
+        _show(home, chosen, samples)
     if any(one.misfits for one in samples):
         raise typer.Exit(1)
 
@@ -78,24 +79,27 @@ def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str])
             found.append(sample(observation, Path(given[observation.name])))
             continue
         path = home.source_path(observation.name, observation.source.path)
-        if path.exists():
+        if path.exists() or glob(str(path)):  # noqa: PTH207  path may be absolute
             found.append(sample(observation, path))
     return found
 
 
-def _unsampled(observation: Observation) -> str:
+def _unsampled(observation: Observation, home: Home) -> str:
     if isinstance(observation.source, SqlSource):
         return f"a database in ${observation.source.url}, read when it is collected"
-    return "no source: the API alone" if observation.source is None else "no data there yet"
+    if observation.source is None:
+        return "no source: the API alone"
+    path = home.source_path(observation.name, observation.source.path)
+    return f"no data yet at {path}; --source names another place"
 
 
-def _show(flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
+def _show(home: Home, flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
     looked_at = {one.observation for one in samples}
     for flywheel in flywheels:
         console.print(f"{flywheel.name}: the declaration is sound.")
     for observation in catalog(flywheels).observations:
         if observation.name not in looked_at:
-            console.print(f"{observation.name}: {_unsampled(observation)}.")
+            console.print(f"{observation.name}: {_unsampled(observation, home)}.", soft_wrap=True)
     table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
     for one in samples:
         fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)

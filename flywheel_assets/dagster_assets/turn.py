@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from flywheel_assets import errors
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
@@ -171,11 +172,24 @@ class Turner:
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
+    """Say which checks stopped it, in their own words, else which step failed and of what."""
+    stopped = [
+        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}: "
+        f"{evaluation.description}"
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and not (evaluation := event.asset_check_evaluation_data).passed
+        and evaluation.blocking
+        and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if stopped:
+        return "; ".join(stopped)
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
             if error is not None:
-                return f"{event.step_key} failed: {error.message.strip()}"
+                said = error.message.strip().removeprefix(f"{errors.__name__}.")
+                return f"{event.step_key} failed: {said}"
     return "a run that failed"

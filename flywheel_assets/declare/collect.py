@@ -56,8 +56,9 @@ class _Dated:
         The source column that says when it happened; when it became known, if left out.
     columns : mapping of str to str
         Field name -> source column, where the two differ.
-    time_format : str, optional
-        For times written as text; ISO 8601 without it.
+    time_format : str or tuple of str, optional
+        For times written as text, as of ``strptime``; ISO 8601 without it. Of several, the first
+        that fits: name them in the order in which they are to be tried.
     time_zone : str
         Of times written without one; stored times are UTC.
     known_at : str, optional
@@ -67,15 +68,18 @@ class _Dated:
         an event_time that is also when it happened: a verdict seven days after its transaction.
     decision_id : str, optional
         The source column that names the decision which a record answers, if any.
+    decimal : {".", ","}
+        What stands before the decimals of numbers written as text.
     """
 
     event_time: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    time_format: str | None = None
+    time_format: str | tuple[str, ...] | None = None
     time_zone: str = "UTC"
     known_at: str | None = None
     delay: timedelta = timedelta(0)
     decision_id: str | None = None
+    decimal: str = "."
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
@@ -94,6 +98,16 @@ class _Dated:
                 found=f"delay={self.delay}, known_at={self.known_at!r}",
                 remedy="leave one of the three out",
             )
+        if self.decimal not in (".", ","):
+            raise DeclarationError(
+                expected="decimal='.' or ','", found=repr(self.decimal), remedy="write one of them"
+            )
+
+    @property
+    def time_formats(self) -> tuple[str, ...]:
+        """The declared formats of times, in the order in which they are tried."""
+        declared = self.time_format
+        return (declared,) if isinstance(declared, str) else declared or ()
 
     def source_column(self, field_name: str) -> str:
         """Name the source column that holds a field."""
@@ -108,12 +122,31 @@ class _TableSource(_Dated):
     ----------
     path : str
         Where the data is. A relative path stands for one below the home.
+    separator : str
+        What stands between the fields of a CSV file.
+    encoding : str
+        Of a CSV file, by Python's name for it, for example "latin-1".
+    final_newline : bool
+        Whether a CSV file that ends without a line end has been cut off.
+    null_values : tuple of str
+        What an unquoted field of a CSV file says where there is no value, for example
+        ``("?", "NA")``; an empty one always does.
     """
 
     path: str
     separator: str = ","
     encoding: str = "utf-8"
     final_newline: bool = True
+    null_values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.null_values, str):
+            raise DeclarationError(
+                expected="null_values as a tuple",
+                found=repr(self.null_values),
+                remedy=f"write null_values=({self.null_values!r},)",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

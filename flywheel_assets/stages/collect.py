@@ -252,6 +252,8 @@ def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -
     found = raw.schema[column]
     if dtype.is_temporal():
         return _parse_time(value, found, dtype, source)
+    if dtype.is_numeric() and found == pl.String:
+        value = _number_text(value, source)
     if dtype.is_integer():
         number = value.cast(pl.Float64, strict=False)
         whole = pl.when((number == number.round()) & (number.abs() < 2**53)).then(number)
@@ -265,6 +267,16 @@ def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -
             .then(pl.lit(value=False))
         )
     return _cast_exact(value, found, dtype)
+
+
+def _number_text(value: pl.Expr, source: Source) -> pl.Expr:
+    """Write a number as Polars reads it; blanks around one say nothing."""
+    value = value.str.strip_chars(" \t")
+    if source.decimal == ".":
+        return value
+    # A point before three digits is one of thousands: read as one of decimals it would be wrong.
+    thousands = value.str.contains(r"\.\d{3}(\D|$)")
+    return pl.when(~thousands).then(value.str.replace(",", ".", literal=True))
 
 
 def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Expr:
@@ -289,14 +301,13 @@ def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: 
 
 
 def _parse_text(value: pl.Expr, source: Source) -> pl.Expr:
-    if source.time_format is not None and "%z" in source.time_format:
-        return value.str.to_datetime(
-            source.time_format, strict=False, time_unit="us", time_zone="UTC"
-        )
-    formats = [source.time_format] if source.time_format else _ISO_8601
-    local = (value.str.to_datetime(f, strict=False, time_unit="us") for f in formats)
-    moments = [_localize(pl.coalesce(local), source)]
-    if source.time_format is None:
+    def read(time_format: str) -> pl.Expr:
+        if "%z" in time_format:
+            return value.str.to_datetime(time_format, strict=False, time_unit="us", time_zone="UTC")
+        return _localize(value.str.to_datetime(time_format, strict=False, time_unit="us"), source)
+
+    moments = [read(f) for f in source.time_formats or _ISO_8601]
+    if not source.time_formats:
         day = value.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
         aware = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
         moments += [_localize(day, source), aware]

@@ -1,5 +1,6 @@
 """``flywheel validate``: what can be known of a declaration before anything is materialized."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -84,8 +85,8 @@ def check(flywheel: Flywheel) -> None:
         except Exception as error:
             raise DeclarationError(
                 expected=f"{what} with {part}",
-                found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-                remedy="correct the expression or function that it names",
+                found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{_place(error)}",
+                remedy="correct the expression or function there, or install what it imports",
             ) from error
 
 
@@ -146,6 +147,7 @@ def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
 
 def _remedy(kind: str) -> str:
     for words, remedy in (
+        ("the file ends", "have it delivered again, or declare the source's final_newline=False"),
         ("required", "correct the source, or declare the field nullable=True"),
         ("at least", "correct the source, or lower the field's minimum"),
         ("at most", "correct the source, or raise the field's maximum"),
@@ -155,7 +157,19 @@ def _remedy(kind: str) -> str:
     ):
         if words in kind:
             return remedy
-    return "correct the source, or declare the field as the source has it"
+    return (
+        "declare the field as the source has it; say in the source's null_values what stands for "
+        "no value, in decimal what stands before decimals"
+    )
+
+
+def _place(error: Exception) -> str:
+    """Say in which line outside of this package and of what is installed an error arose."""
+    ours = str(Path(__file__).parents[1])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((ours, "<")) and "site-packages" not in frame.filename:
+            return f" ({Path(frame.filename).name}, line {frame.lineno})"
+    return ""
 
 
 def _built(flywheel: Flywheel) -> None:

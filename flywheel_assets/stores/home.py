@@ -97,7 +97,23 @@ class Home:
         )
 
     def save(self, settings: Settings) -> None:
-        """Write the settings and prepare the folders, in one step for whoever reads them."""
+        """Write the settings and prepare the folders, in one step for whoever reads them.
+
+        Raises
+        ------
+        HomeError
+            For a folder that cannot be made or written.
+        """
+        try:
+            self._save(settings)
+        except OSError as error:
+            raise HomeError(
+                expected=f"a home that can be written at {self.root}",
+                found=str(error),
+                remedy="set FLYWHEEL_HOME to a folder of yours, or make room there",
+            ) from error
+
+    def _save(self, settings: Settings) -> None:
         self.dagster.mkdir(parents=True, exist_ok=True)
         self.lakehouse.mkdir(exist_ok=True)
         self.mlflow.mkdir(exist_ok=True)

@@ -35,6 +35,7 @@ def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
     separator: str = ",",
     encoding: str = "utf-8",
     final_newline: bool = True,
+    null_values: Sequence[str] = (),
     older: Older = NO_OLDER,
 ) -> pl.DataFrame:
     """Read a CSV file's records as text.
@@ -45,6 +46,8 @@ def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
         The columns that must be there.
     final_newline : bool
         Whether a file that ends without a line end has been cut off.
+    null_values : sequence of str
+        What an unquoted field may say instead of nothing.
     older : Older
         How files of an older shape differ.
 
@@ -77,7 +80,9 @@ def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
             "a file without a line end: it may be cut off",
             "have it delivered again, or declare final_newline=False",
         )
-    table, broken = _parse(path, text, header, [*shape.values()], separator=separator, cut=cut)
+    table, broken = _parse(
+        path, text, header, [*shape.values()], separator=separator, nulls=null_values, cut=cut
+    )
     taken = pl.Series([number for number, _, _ in broken], dtype=pl.Int64)
     numbers = pl.int_range(1, table.num_rows + len(broken) + 1, eager=True)
     nothing = pl.lit(None, dtype=pl.String)
@@ -136,13 +141,14 @@ def _header(path: Path, text: str, separator: str) -> tuple[list[str], bool]:
     return header, not lines.readline()
 
 
-def _parse(  # noqa: PLR0913  one file, six facts about it
+def _parse(  # noqa: PLR0913  one file, seven facts about it
     path: Path,
     text: str,
     header: Sequence[str],
     columns: Sequence[str],
     *,
     separator: str,
+    nulls: Sequence[str],
     cut: bool,
 ) -> tuple["Table", list[tuple[int, str, str]]]:
     """Parse to the sound records, and the number, problem and text of each broken one.
@@ -153,12 +159,14 @@ def _parse(  # noqa: PLR0913  one file, six facts about it
     """
     probe = separator * len(header)
     reason = _CUT
-    table, rows = _records(path, text + probe, header, columns, separator)
+    table, rows = _records(path, text + probe, header, columns, separator=separator, nulls=nulls)
     if not _last_is_broken(table, rows) or not (cut or rows[-1].text == probe):
         # A quote is open at the end and has taken the probe in: close it first.
         reason = _CUT if cut else _OPEN
         probe = f'"{probe}'
-        table, rows = _records(path, text + probe, header, columns, separator)
+        table, rows = _records(
+            path, text + probe, header, columns, separator=separator, nulls=nulls
+        )
         if not _last_is_broken(table, rows):
             _refuse(path, "quotes that close", "one that does not", "have it delivered again")
     broken = [
@@ -175,8 +183,14 @@ def _last_is_broken(table: "Table", rows: Sequence["InvalidRow"]) -> bool:
     return bool(rows) and rows[-1].number - 1 == table.num_rows + len(rows)
 
 
-def _records(
-    path: Path, text: str, header: Sequence[str], columns: Sequence[str], separator: str
+def _records(  # noqa: PLR0913  as above
+    path: Path,
+    text: str,
+    header: Sequence[str],
+    columns: Sequence[str],
+    *,
+    separator: str,
+    nulls: Sequence[str],
 ) -> tuple["Table", list["InvalidRow"]]:
     import pyarrow as pa
     from pyarrow import csv
@@ -205,7 +219,7 @@ def _records(
                 column_types=dict.fromkeys(header, pa.string()),
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
-                null_values=[""],
+                null_values=["", *nulls],
                 include_columns=list(dict.fromkeys(columns)),
             ),
         )

@@ -107,6 +107,7 @@ def _read_file(
         separator=source.separator,
         encoding=source.encoding,
         final_newline=source.final_newline,
+        null_values=source.null_values,
     )
 
 

@@ -1,0 +1,220 @@
+"""What the first hour meets: a file as it is found, and mistakes that say what to do."""
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flywheel_assets import DeclarationError, Entity, Field, Observation, TableFile
+from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
+from flywheel_assets.project import declared
+from flywheel_assets.stages.collect import validate
+from flywheel_assets.stores.raw import read_csv
+from flywheel_assets.stores.sources import read_source
+from flywheel_tests.test_starting import (
+    Result,
+    inside,  # noqa: F401  a fixture
+    project,  # noqa: F401  what it works in
+)
+
+DAY = date(2026, 1, 5)
+OWNERS = ["team:bank"]
+MESSY = (
+    "\ufeffInvoice; Customer ID ;Invoice Date;Quantity; Unit Price ;Name;\r\n"
+    "1000;17850.0;06/01/2026 16:59;-6; 4,20;Müller;\r\n"
+    "1001; 17851 ;2026-01-07 09:31:00;?;1;?;\r\n"
+    '1002;17850.5;31/02/2026 10:00;2,0;1.234;"?";\r\n'
+    "1003;17852;08/01/2026 10:00;1.000;2,5;x"
+)
+
+
+def orders(path: Path) -> Observation:
+    """Declare what such a file holds."""
+    entity = Entity(name="customer", keys=("customer_id",), owners=OWNERS, description="Who.")
+    return Observation(
+        name="order",
+        entity=entity,
+        owners=OWNERS,
+        description="An order.",
+        source=TableFile(
+            path=str(path),
+            event_time="Invoice Date",
+            time_format=("%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M:%S"),
+            columns={
+                "customer_id": " Customer ID ",
+                "quantity": "Quantity",
+                "price": " Unit Price ",
+                "name": "Name",
+            },
+            separator=";",
+            null_values=("?",),
+            decimal=",",
+        ),
+        fields=(
+            Field(name="customer_id", dtype=pl.Int64, description="Who."),
+            Field(name="quantity", dtype=pl.Int64, nullable=True, description="How many."),
+            Field(name="price", dtype=pl.Float64, description="Of one."),
+            Field(name="name", dtype=pl.String, nullable=True, description="Of whom."),
+        ),
+    )
+
+
+def test_a_file_as_it_is_found(tmp_path: Path) -> None:
+    """Separator, nulls, decimals, mixed times and blanks as declared; the rest is rejected."""
+    path = tmp_path / "orders.csv"
+    path.write_bytes(MESSY.encode())
+    observation = orders(path)
+    assert observation.source is not None
+    raw = read_source(observation, path, DAY, DAY, start=DAY)
+    assert raw is not None
+    checked = validate(raw, observation, observation.source).sort("line")
+    sound = checked.filter(pl.col("reason").is_null())
+    assert sound.select("event_time", "customer_id", "quantity", "price", "name").rows() == [
+        (datetime(2026, 1, 6, 16, 59, tzinfo=UTC), 17850, -6, 4.2, "Müller"),
+        (datetime(2026, 1, 7, 9, 31, tzinfo=UTC), 17851, None, 1.0, None),
+    ]
+    third, cut = checked.filter(pl.col("reason").is_not_null())["reason"]
+    for said in ("customer_id: expected Int64, found 17850.5", "price: expected Float64"):
+        assert said in third
+    assert "Invoice Date: expected a time, found 31/02/2026 10:00" in third
+    assert "the last record may be cut off" in cut
+
+
+@given(value=st.floats(-1e9, 1e9), digits=st.integers(0, 5))
+def test_decimal_commas_never_read_as_another_number(value: float, digits: int) -> None:
+    """A number is read as it was written, or not at all."""
+    observation = orders(Path("orders.csv"))
+    source = observation.source
+    assert source is not None
+    written = f"{value:.{digits}f}"
+    texts = [written.replace(".", ","), written, f"{value:,.{digits}f}"]
+    raw = pl.DataFrame(
+        {
+            "Invoice Date": "06/01/2026 16:59",
+            " Customer ID ": "1",
+            "Quantity": None,
+            " Unit Price ": texts,
+            "Name": None,
+        },
+        schema_overrides={"Quantity": pl.String, "Name": pl.String},
+    ).with_columns(
+        pl.lit(1, pl.Int64).alias(LINE),
+        pl.lit("orders.csv").alias(FILE),
+        pl.lit(None, pl.String).alias(PROBLEM),
+        pl.lit(None, pl.String).alias(RAW),
+    )
+    prices = validate(raw, observation, source)["price"].to_list()
+    assert prices[0] == float(written)
+    grouped = "," in texts[2]
+    assert prices[1] in ((None,) if digits == 3 else (float(written),))
+    assert not grouped or prices[2] is None or digits == 0
+
+
+def test_only_what_is_declared_and_unquoted_is_null(tmp_path: Path) -> None:
+    """A quoted ? is text; so is any without being declared."""
+    path = tmp_path / "a.csv"
+    path.write_text('a,b\n?,"?"\nNA,x?\n')
+    assert read_csv(path, ["a", "b"])["a"].to_list() == ["?", "NA"]
+    frame = read_csv(path, ["a", "b"], null_values=("?", "NA"))
+    assert frame.select("a", "b").rows() == [(None, "?"), (None, "x?")]
+
+
+def test_sources_that_cannot_be_meant() -> None:
+    """A string for a tuple, and a decimal that is none, are refused with the remedy."""
+    with pytest.raises(DeclarationError, match=r"null_values=\('\?',\)"):
+        TableFile(path="a.csv", event_time="at", null_values="?")  # type: ignore[arg-type]
+    with pytest.raises(DeclarationError, match="decimal"):
+        TableFile(path="a.csv", event_time="at", decimal=";")
+
+
+def test_mistakes_say_what_to_do(
+    inside: Callable[..., Result],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No home yet, no data yet, a home that cannot be written, a port that is taken."""
+    said = inside("plan")
+    assert (said.exit_code, "No table is made yet in" in said.output) == (0, True)
+    said = inside("validate")
+    assert "no data yet at" in said.output
+    assert str(tmp_path / "home" / "landing" / "visits.csv") in said.output
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = inside("api", "--port", str(port))
+    assert said.exit_code == 1
+    assert f"port {port}" in said.output
+    assert "--port" in said.output.partition("; ")[2]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path / "file" / "home"))
+    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05")
+    assert said.exit_code == 1
+    assert "a home that can be written at" in said.output
+    assert "set FLYWHEEL_HOME" in said.output
+
+
+def test_what_is_validated_may_be_a_glob(
+    inside: Callable[..., Result],  # noqa: F811
+    project: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files that a pattern names are looked at, as a run reads them."""
+    [tea_shop] = declared()
+    view = tea_shop.views[0]
+    visit = view.fact.observation
+    assert isinstance(visit.source, TableFile)
+    pattern = str(project / "data" / "landing" / "*.csv")
+    seen = replace(visit, source=replace(visit.source, path=pattern))
+    features = replace(view, fact=replace(view.fact, observation=seen))
+    outcome = replace(tea_shop.training_set, fact=features.fact)
+    wheel = replace(tea_shop, features=features, training_set=outcome)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    said = inside("validate", "--json")
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["sources"][0]["n_records"] == 5
+
+
+def test_an_import_that_fails_is_found(
+    inside: Callable[..., Result],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A learner whose library is not there: its name, and the line that imports it."""
+
+    def absent() -> object:
+        import sklearnx  # type: ignore[import-not-found]
+
+        return sklearnx
+
+    [tea_shop] = declared()
+    wheel = replace(tea_shop, model=replace(tea_shop.model, estimator=absent))
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    said = inside("validate")
+    assert said.exit_code == 1
+    assert "No module named 'sklearnx' (test_first_hour.py, line" in said.output
+    assert "install what it imports" in said.output
+
+
+def test_a_check_that_stops_a_run_says_why(
+    inside: Callable[..., Result],  # noqa: F811
+    project: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that share what should be unique: the check's own words, on the command line."""
+    [tea_shop] = declared()
+    view = tea_shop.views[0]
+    fact = replace(view.fact, unique=("customer_id",))
+    outcome = replace(tea_shop.training_set, fact=fact)
+    features = replace(view, fact=fact)
+    wheel = replace(tea_shop, features=features, training_set=outcome)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    visits = str(project / "data" / "landing" / "visits.csv")
+    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-06", "--source", visits)
+    assert said.exit_code == 1
+    assert "organize/fct_visit: unique_key: 2026-01-05 to 2026-01-06: " in said.output
+    assert "dagster._core" not in said.output
