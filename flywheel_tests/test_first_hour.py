@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel_assets import DeclarationError, Entity, Field, Observation, TableFile
+from flywheel_assets.changes.columns import _read
+from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
 from flywheel_assets.project import declared
 from flywheel_assets.stages.collect import validate
@@ -115,6 +117,23 @@ def test_decimal_commas_never_read_as_another_number(value: float, digits: int) 
     grouped = "," in texts[2]
     assert prices[1] in ((None,) if digits == 3 else (float(written),))
     assert not grouped or prices[2] is None or digits == 0
+
+
+def test_what_a_file_writes_for_nothing_is_part_of_what_its_table_means() -> None:
+    """Each option of reading changes the meaning; left as it was it is as if it were not there."""
+    observation = orders(Path("orders.csv"))
+    assert isinstance(observation.source, TableFile)
+    plain = replace(observation.source, null_values=(), decimal=".")
+    told = {
+        _read(plain),
+        _read(replace(plain, null_values=("?",))),
+        _read(replace(plain, decimal=",")),
+        _read(replace(plain, time_format=None)),
+    }
+    assert len(told) == 4
+    options = [(f.name, getattr(plain, f.name)) for f in fields(plain)]
+    before = [o for o in options if o[0] not in ("columns", "null_values", "decimal")]
+    assert _read(plain) == fingerprint("TableFile", sorted(before))
 
 
 def test_only_what_is_declared_and_unquoted_is_null(tmp_path: Path) -> None:

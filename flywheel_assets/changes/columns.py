@@ -22,6 +22,8 @@ from flywheel_assets.declare.organize import Dimension, Fact
 Rules = Mapping[str, Mapping[str, Sequence[Any]]]
 """Table -> column -> its contract."""
 NO_RULES: Rules = MappingProxyType({})
+_LATER = (("decimal", "."), ("null_values", ()))
+"""Options that sources got later, as files were read before: saying so changes nothing."""
 
 
 def made(things: Catalog, rules: Rules) -> dict[str, dict[str, Any]]:
@@ -98,7 +100,11 @@ def _read(source: Source | None) -> str:
     if source is None:
         return fingerprint("received by the API alone")
     # Which column a field is read from is part of the field.
-    told = [(f.name, getattr(source, f.name)) for f in fields(source) if f.name != "columns"]
+    told = [
+        (f.name, getattr(source, f.name))
+        for f in fields(source)
+        if f.name != "columns" and (f.name, getattr(source, f.name)) not in _LATER
+    ]
     return fingerprint(type(source).__name__, sorted(told))
 
 
