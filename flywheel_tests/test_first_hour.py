@@ -18,6 +18,8 @@ from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
 from flywheel_assets.project import declared
 from flywheel_assets.stages.collect import validate
+from flywheel_assets.stores.forgetting.sought import Sought
+from flywheel_assets.stores.forgetting.sources import _without
 from flywheel_assets.stores.raw import read_csv
 from flywheel_assets.stores.sources import read_source
 from flywheel_tests.test_starting import (
@@ -143,6 +145,23 @@ def test_only_what_is_declared_and_unquoted_is_null(tmp_path: Path) -> None:
     assert read_csv(path, ["a", "b"])["a"].to_list() == ["?", "NA"]
     frame = read_csv(path, ["a", "b"], null_values=("?", "NA"))
     assert frame.select("a", "b").rows() == [(None, "?"), (None, "x?")]
+
+
+@pytest.mark.parametrize("first", ["who", '"who"'])
+def test_a_byte_order_mark_hides_nobody_who_is_forgotten(tmp_path: Path, first: str) -> None:
+    """The key is found in the first column, and no other record that has the number goes."""
+    path = tmp_path / "orders.csv"
+    path.write_bytes(f"\ufeff{first},n\n1,2\n2,1\n".encode())
+    entity = Entity(name="customer", keys=("who",), owners=OWNERS, description="Who.")
+    fields = tuple(Field(name=n, dtype=pl.Int64, description=n) for n in ("who", "n"))
+    observation = replace(
+        orders(path),
+        entity=entity,
+        fields=fields,
+        source=TableFile(path=str(path), event_time="who"),
+    )
+    kept, gone = _without(path, observation, Sought({"who": "1"}, {"who": ["who"]}))
+    assert (kept.decode(), gone) == (f"\ufeff{first},n\n2,1\n", 1)
 
 
 def test_sources_that_cannot_be_meant() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from flywheel_assets.cli.app import CHANGE, LOOK, AsJson, app, console, opened, print_json
 from flywheel_assets.stores.home import current_home
@@ -105,7 +105,7 @@ def show_owners(
         told = {t: {"owners": o, "on_call": on_call(o)} for t, o in whose.items()}
         print_json(told)
         return
-    shown = Table("table", "owners", "on call")
+    shown = Table(_whole("table"), "owners", "on call")
     for table, names in whose.items():
         shown.add_row(table, ", ".join(names), ", ".join(on_call(names)) or "nobody: no address")
     console.print(shown)
@@ -123,12 +123,19 @@ def status(as_json: AsJson = False) -> None:
         told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
         print_json(told)
     else:
-        shown = Table("table", "newest", "needs attention", "owners", show_lines=True)
+        shown = Table(
+            Column("table", overflow="fold"), "newest", "needs attention", "owners", show_lines=True
+        )
         for one in found:
             shown.add_row(one.table, str(one.newest or "-"), _wanting(one), ", ".join(one.owners))
         console.print(shown)
     if any(one.urgency is not Urgency.FINE for one in found):
         raise typer.Exit(1)
+
+
+def _whole(header: str) -> Column:
+    """Head a column whose names are shown whole, also where the terminal is narrow."""
+    return Column(header, overflow="fold")
 
 
 def _wanting(one: "TableStatus") -> str:
@@ -187,7 +194,14 @@ def _show(planned: Sequence["Step"]) -> None:
     if not planned:
         console.print("Nothing changes: tables are as they are declared.")
         return
-    shown = Table("table", "change", "columns", "to be made again", "owners", show_lines=True)
+    shown = Table(
+        Column("table", overflow="fold"),
+        "change",
+        "columns",
+        "to be made again",
+        "owners",
+        show_lines=True,
+    )
     for step in planned:
         change = step.change
         shown.add_row(

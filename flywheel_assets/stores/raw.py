@@ -113,8 +113,12 @@ def _decode(path: Path, encoding: str) -> str:
         )
     except LookupError:
         _refuse(path, "text", f"encoding={encoding!r}", "declare an encoding that Python knows")
-    # A UTF-8 byte order mark, as UTF-8 and as the one-byte encodings read it.
-    return text.removeprefix("\ufeff").removeprefix("\u00ef\u00bb\u00bf")
+    return text.removeprefix(byte_order_mark(text))
+
+
+def byte_order_mark(text: str) -> str:
+    """Give the mark a text begins with, as UTF-8 or a one-byte encoding read it; else nothing."""
+    return next((mark for mark in ("\ufeff", "\u00ef\u00bb\u00bf") if text.startswith(mark)), "")
 
 
 def _decodes(content: bytes, encoding: str) -> bool:

@@ -19,6 +19,7 @@ from flywheel_assets.declare.collect import (
 from flywheel_assets.stores import disk
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.raw import byte_order_mark
 
 
 def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observation]:
@@ -77,9 +78,12 @@ def _records(
 ) -> Iterator[tuple[str, bool]]:
     """Give each record as it is written, and whether it is theirs; the header is nobody's."""
     lines = list(io.StringIO(text, newline=""))
+    mark = byte_order_mark(text)
     csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # an open quote takes the rest
     reader = csv.reader(iter(lines), delimiter=source.separator)
     header, at = next(reader, []), reader.line_num
+    if header:
+        header[0] = header[0].removeprefix(mark).strip('"' if mark else "")
     yield "".join(lines[:at]), False
     places = {k: header.index(c) for k in sought.keys if (c := source.source_column(k)) in header}
     for record in reader:
