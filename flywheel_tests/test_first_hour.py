@@ -1,7 +1,10 @@
 """What the first hour meets: a file as it is found, and mistakes that say what to do."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
@@ -24,6 +27,7 @@ from flywheel_assets.stores.raw import read_csv
 from flywheel_assets.stores.sources import read_source
 from flywheel_tests.test_starting import (
     Result,
+    environment,
     inside,  # noqa: F401  a fixture
     project,  # noqa: F401  what it works in
 )
@@ -256,3 +260,26 @@ def test_a_check_that_stops_a_run_says_why(
     assert said.exit_code == 1
     assert "organize/fct_visit: unique_key: 2026-01-05 to 2026-01-06: " in said.output
     assert "dagster._core" not in said.output
+
+
+def test_a_lost_file_comes_back_by_the_command_that_the_doctor_gives(
+    inside: Callable[..., Result],  # noqa: F811
+    project: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Copied from a narrow terminal into a shell that knows of no home."""
+    visits = str(project / "data" / "landing" / "visits.csv")
+    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
+    assert said.exit_code == 0, said.output
+    table = tmp_path / "home" / "lakehouse" / "features" / "customer_visits"
+    next(table.rglob("*.parquet")).unlink()
+    said = inside("doctor")
+    assert said.exit_code == 1
+    command = said.output.partition("or run: ")[2].strip()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = environment(PATH=path)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=project, env=kept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert inside("doctor").output == "Nothing is wrong.\n"

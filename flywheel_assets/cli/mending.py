@@ -44,9 +44,6 @@ def doctor(
     from flywheel_assets.dagster_assets.doctor import examine
     from flywheel_assets.project import declared
 
-    table = Table(show_lines=True)
-    for column in ("where", "what is wrong", "what to do"):
-        table.add_column(column, overflow="fold")  # commands are there to be copied whole
     left, told = 0, []
     with working("Looking at every table, file and model"):
         findings = examine(current_home(), declared())
@@ -64,11 +61,14 @@ def doctor(
                 "to_do": finding.remedy,
             }
         )
-        table.add_row(finding.where, finding.what, by + finding.remedy)
+        if not as_json:
+            # Not in a table: a command is there to be copied whole.
+            console.print(f"{finding.where}: {finding.what}", markup=False, soft_wrap=True)
+            console.print(f"    {by}{finding.remedy}", markup=False, soft_wrap=True)
     if as_json:
         print_json(told)
-    else:
-        console.print(table if table.row_count else "Nothing is wrong.")
+    elif not told:
+        console.print("Nothing is wrong.")
     raise typer.Exit(int(left > 0))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import unquote
 
@@ -60,12 +61,13 @@ def examine_stores(home: Home) -> list[Finding]:
     return found
 
 
-def rematerialize(table: str, days: Sequence[str]) -> str:
-    """Give the command that makes partitions of a table again.
+def rematerialize(home: Home, table: str, days: Sequence[str]) -> str:
+    """Give the command that makes partitions of a table again, from any shell in the project.
 
     Examples
     --------
-    >>> print(rematerialize("repurchase/promotions", ["2026-01-31"]).split("--select ")[1])
+    >>> home = Home(Path("/srv/shop"))
+    >>> print(rematerialize(home, "repurchase/promotions", ["2026-01-31"]).split("--select ")[1])
     'key:"repurchase/model"' --partition 2026-01-31
     """
     stem = re.sub(r"_(rejected|accounts)$", "", table) if table.startswith("collect/") else table
@@ -73,7 +75,9 @@ def rematerialize(table: str, days: Sequence[str]) -> str:
     if table.startswith("collect/") and table != "collect/decision":
         keys.append(f"{stem}_rejected")
     chosen = " or ".join(f'key:"{key}"' for key in keys)
-    start = f"dagster asset materialize -m flywheel_assets.definitions --select '{chosen}'"
+    # Without them Dagster would look at a home of its own, in which nothing was ever made.
+    where = f"FLYWHEEL_HOME={quote(str(home.root))} DAGSTER_HOME={quote(str(home.dagster))}"
+    start = f"{where} dagster asset materialize -m flywheel_assets.definitions --select '{chosen}'"
     return "; ".join(
         f"{start} --partition {a}" if a == b else f'{start} --partition-range "{a}...{b}"'
         for a, b in _ranges(days)
@@ -111,7 +115,7 @@ class _Table:
         mend = partial(self._set_aside, file)
         # Its data files are the only ones that no other entry refers to.
         days = sorted({m[1] for f in self._orphans(0) if (m := _DAY.search(f"{f}"))})
-        then = f", then {rematerialize(self.name, days)}" if days else ""
+        then = f", then {rematerialize(self.home, self.name, days)}" if days else ""
         return self._finding(
             f"log entry {version}, the newest, {why}", f"move it aside{then}", mend
         )
@@ -119,7 +123,9 @@ class _Table:
     def _lost(self, version: int, why: str) -> Finding:
         remedy = "restore it from a backup, or move the table's folder away and run: "
         days = sorted({f.parent.name.removeprefix("partition_date=") for f in self._data()})
-        return self._finding(f"log entry {version} {why}", remedy + rematerialize(self.name, days))
+        return self._finding(
+            f"log entry {version} {why}", remedy + rematerialize(self.home, self.name, days)
+        )
 
     def _checkpoints(self) -> Iterator[Finding]:
         pointer = self.log / POINTER
@@ -186,7 +192,7 @@ class _Table:
                 f"{what}; only old versions have it", "restore it from a backup if those matter"
             )
         day = _DAY.search(path)
-        again = rematerialize(self.name, [day[1]]) if day else "write the table again"
+        again = rematerialize(self.home, self.name, [day[1]]) if day else "write the table again"
         return self._finding(what, f"restore it from a backup, or run: {again}")
 
     def _data(self) -> list[Path]:
