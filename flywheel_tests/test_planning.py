@@ -51,6 +51,11 @@ def test_what_was_just_made_needs_nothing(home: Home) -> None:
     ]
 
 
+def test_a_home_of_several_flywheels_needs_nothing(spun: Turner) -> None:
+    """Where one of those declared has turned, what all of them share is as it is declared."""
+    assert steps(spun.home, FLYWHEELS, {}) == []
+
+
 def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     """One line more: two tables, all of their days; applied, the other columns are as they were."""
     before = contents(home.root)

@@ -66,14 +66,14 @@ def steps(
     which nothing is known, from before runs kept what they were made by, are made again.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
-    after = meanings(turning(home, flywheels))
+    after, everything = meanings(turning(home, flywheels)), meanings(flywheels)
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
     }
     found = []
     for table, held in epochs.items():
-        differing = [(epoch, change) for epoch in held for change in _change(table, epoch, after)]
+        differing = [(epoch, change) for epoch in held for change in _change(table, epoch, after, everything)]
         if not differing:
             continue
         change = _merged([change for _, change in differing])
@@ -118,9 +118,15 @@ def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) ->
     ]
 
 
-def _change(table: str, epoch: Epoch, after: Mapping[str, Meaning]) -> list[Change]:
-    declared = {table: after[table]} if table in after else {}
-    return plan({table: epoch.meaning}, declared)
+def _change(
+    table: str, epoch: Epoch, after: Mapping[str, Meaning], everything: Mapping[str, Meaning]
+) -> list[Change]:
+    """Say what a table's partitions differ in; nothing, where all that is declared made them."""
+    either = [
+        plan({table: epoch.meaning}, {table: one[table]} if table in one else {})
+        for one in (after, everything)
+    ]
+    return either[0] if all(either) else []
 
 
 def _merged(changes: Sequence[Change]) -> Change:
