@@ -171,9 +171,9 @@ class Reader:
             printed = self._run(command.text, block)
             if printed is not None and command.shows:
                 told = doctest.OutputChecker().check_output(
-                    command.shows + "\n", printed.strip() + "\n", FLAGS
+                    _unframed(command.shows), _unframed(printed), FLAGS
                 )
-                assert told, f"{block}: {command.text} prints\n{printed}"
+                assert told, f"{block}: {command.text} prints\n{_unframed(printed)}"
 
     def _run(self, text: str, block: Block) -> str | None:
         """Run one command; gives what it prints, None for one that is only read."""
@@ -250,6 +250,15 @@ class Reader:
         for hunk in _hunks(lines):
             path.write_text(_changed(path.read_text(encoding="utf-8"), hunk, block), "utf-8")
         _load(copy)
+
+
+def _unframed(text: str) -> str:
+    """Give a table's cells without its frame, whose width is that of the terminal."""
+    rows = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split("[│┃]", line.strip("━─┏┓┡┩└┘├┤╇┳┴┼┬╈ "))]
+        rows.append(" │ ".join(cell for cell in cells if cell))
+    return "\n".join(row for row in rows if row) + "\n"
 
 
 def _hunks(lines: list[str]) -> Iterator[list[str]]:

@@ -64,7 +64,7 @@ def test_every_block_runs(
     """Every block of the page runs, in order, and prints what the page shows."""
     shutil.copytree(spun.home.root, tmp_path / "data")
     monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "160")
     with Reader(tmp_path, UNRUN, given(page, tmp_path)) as reader:
         for block in runs(page):
             reader.read(block)

@@ -73,7 +73,9 @@ def steps(
     }
     found = []
     for table, held in epochs.items():
-        differing = [(epoch, change) for epoch in held for change in _change(table, epoch, after, everything)]
+        differing = [
+            (epoch, change) for epoch in held for change in _change(table, epoch, after, everything)
+        ]
         if not differing:
             continue
         change = _merged([change for _, change in differing])
