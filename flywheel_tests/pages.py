@@ -239,26 +239,35 @@ class Reader:
 
     def _edit(self, block: Block) -> None:
         """Make the change that a block shows to a copy of the bundled flywheels, and load that."""
-        lines = block.text.splitlines()
-        name = "flywheel_assets/flywheels/repurchase.py"
-        if lines[0].startswith("+++ "):
-            name = lines.pop(0).removeprefix("+++ ").strip()
+        text = block.text
+        if not text.startswith(("+++ ", "--- ")):
+            text = "+++ flywheel_assets/flywheels/repurchase.py\n" + text
         copy = self.folder / "flywheel_assets" / "flywheels"
         if not copy.exists():
             shutil.copytree(ROOT / "flywheel_assets" / "flywheels", copy)
-        path = self.folder / name
-        for hunk in _hunks(lines):
-            path.write_text(_changed(path.read_text(encoding="utf-8"), hunk, block), "utf-8")
+        patched(self.folder, text)
         _load(copy)
 
 
-def _unframed(text: str) -> str:
-    """Give a table's cells without its frame, whose width is that of the terminal."""
-    rows = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in re.split("[│┃]", line.strip("━─┏┓┡┩└┘├┤╇┳┴┼┬╈ "))]
-        rows.append(" │ ".join(cell for cell in cells if cell))
-    return "\n".join(row for row in rows if row) + "\n"
+def patched(folder: Path, diff: str) -> None:
+    """Make a change to files below a folder.
+
+    Parameters
+    ----------
+    diff : str
+        Hunks below ``+++ path``, with or without line numbers: what a hunk shows is found wherever
+        it stands, however it is indented there.
+
+    Raises
+    ------
+    AssertionError
+        Where it stands nowhere, or more than once.
+    """
+    for part in re.split(r"^\+\+\+ ", diff, flags=re.MULTILINE)[1:]:
+        name, *lines = part.splitlines()
+        path = folder / name.split("\t")[0].strip()
+        for hunk in _hunks([line for line in lines if not line.startswith("--- ")]):
+            path.write_text(_changed(path.read_text(encoding="utf-8"), hunk), encoding="utf-8")
 
 
 def _hunks(lines: list[str]) -> Iterator[list[str]]:
@@ -272,16 +281,27 @@ def _hunks(lines: list[str]) -> Iterator[list[str]]:
             hunk.append(line)
 
 
-def _changed(text: str, hunk: list[str], block: Block) -> str:
+def _changed(text: str, hunk: list[str]) -> str:
     """Find the lines that a hunk shows, whatever their indentation there, and put its own."""
     old = [line[1:].strip() for line in hunk if line[:1] != "+"]
     new = [line[1:] for line in hunk if line[:1] != "-"]
     there = text.splitlines()
     at = [i for i in range(len(there)) if [x.strip() for x in there[i : i + len(old)]] == old]
-    assert len(at) == 1, f"{block}: {old} stands {len(at)} times"
-    margin = there[at[0]][: len(there[at[0]]) - len(there[at[0]].lstrip())]
-    put = textwrap.indent(textwrap.dedent("\n".join(new)), margin).splitlines()
+    assert len(at) == 1, f"{old} stands {len(at)} times"
+    shown = next(line for line in (line[1:] for line in hunk if line[:1] != "+") if line.strip())
+    stands = next(line for line in there[at[0] :] if line.strip())
+    by = (len(stands) - len(stands.lstrip())) - (len(shown) - len(shown.lstrip()))
+    put = [(" " * by + line).rstrip() if by > 0 else line[-by:] for line in new]
     return "\n".join([*there[: at[0]], *put, *there[at[0] + len(old) :]]) + "\n"
+
+
+def _unframed(text: str) -> str:
+    """Give a table's cells without its frame, whose width is that of the terminal."""
+    rows = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split("[│┃]", line.strip("━─┏┓┡┩└┘├┤╇┳┴┼┬╈ "))]
+        rows.append(" │ ".join(cell for cell in cells if cell))
+    return "\n".join(row for row in rows if row) + "\n"
 
 
 def _load(folder: Path) -> None:
