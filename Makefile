@@ -32,7 +32,7 @@ docs: $(INSTALLED) ## Build the documentation into build/site; a warning is an e
 	@echo "Read it: build/site/index.html"
 
 test: lint ## Everything CI checks: format, lint, types, layers, tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(INSTALLED) ## Check format, lint, types and layers, without the tests.
 	$(BIN)/ruff format --check .

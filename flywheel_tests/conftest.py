@@ -23,6 +23,13 @@ LAST = FIRST + timedelta(days=71)
 """Outcomes take thirty days: after sixty there is training apart from what is judged."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares fixtures: a file, or all that needs the home that turned."""
+    for item in items:
+        shares_home = "spun" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("spun" if shares_home else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the daily order files of a shop that contacts nobody."""

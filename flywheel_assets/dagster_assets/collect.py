@@ -31,7 +31,12 @@ from flywheel_assets.declare.rules import (
 )
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
+from flywheel_assets.stages.collect import (
+    ACCOUNT_SCHEMA,
+    REJECTED_COLUMNS,
+    REJECTED_SCHEMA,
+    observation_schema,
+)
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
     DECISION_COLUMNS,
@@ -118,14 +123,6 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table))
 
     return body
-
-
-REJECTED_COLUMNS = {
-    "reason": "Each field that breaks the contract: what was expected, what was found.",
-    "file": "Where the record stood; api for what was logged.",
-    "line": "Which record of the file, from 1, or of all that was logged.",
-    "record": "The record as it was.",
-}
 
 
 def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:
