@@ -1,10 +1,12 @@
 """The documentation: built without a warning, needing no network, and every block of it run."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import polars as pl
 import pytest
 
 from flywheel_assets.dagster_assets.turn import Turner
+from flywheel_assets.stores.home import Home
 from flywheel_tests.pages import ROOT, SHOWN, Block, Reader, blocks
 
 DOCS = ROOT / "docs"
@@ -21,10 +24,21 @@ UNRUN = {
     "flywheel ui": "serves until it is stopped",
     "flywheel demo": "turns ninety days",
     "flywheel run NAME": "NAME stands for a flywheel of one's own",
+    "flywheel run repurchase --from 2026-01-05": "the home of the tests was made so",
     "flywheel run repurchase --from 2010": "needs the real orders",
     "flywheel performance repurchase --from 2011": "needs the real orders",
 }
 """Commands that are read, and held against what there is, but not run; and why."""
+UNRUN_IN_README = {
+    "flywheel new": "test_starting does",
+    "flywheel validate": "test_starting does, in what flywheel new wrote",
+    "pytest": "test_starting does, in what flywheel new wrote",
+    "flywheel apply": "the tour does",
+    "python -c": "shows what flywheel apply made",
+    "flywheel promote": "docs/operating.md does; version 7 stands for any",
+    "flywheel rollback": "docs/operating.md does, where there is a champion to return to",
+    "flywheel reproduce": "docs/stages.md does; version 7 stands for any",
+}
 
 
 def runs(page: Path) -> list[Block]:
@@ -32,42 +46,79 @@ def runs(page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.language not in SHOWN]
 
 
-@pytest.fixture(scope="module")
-def unrun() -> dict[str, str]:
-    """Note which of the exceptions are needed."""
-    return {}
-
-
-def given(page: Path, folder: Path) -> dict[str, Any]:
-    """Define what the front page's fragments leave to its reader."""
-    if page.name != "README.md":
-        return {}
+def front_page(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Define what the front page leaves to its reader: names, and whom it talks about."""
     from flywheel_assets.flywheels.repurchase import repurchase
+    from flywheel_assets.worlds.shop import ShopConfig
+    from flywheel_assets.worlds.shop_world import ShopWorld
 
-    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    return {
+    now, day = datetime(2026, 1, 31, 12, tzinfo=UTC), date(2026, 1, 31)
+    decisions = pl.read_delta(str(folder / "data/lakehouse/repurchase/decisions"))
+    newest = decisions.filter(partition_date=decisions["partition_date"].max())
+    known = decisions.filter(partition_date=day).join(newest, on="customer_id", how="semi")
+    customer = int(known["customer_id"][0])
+    line = {"invoice": "1", "stock_code": "A", "quantity": 1, "unit_price": 2.0, "country": "Spain"}
+    record = {
+        "kind": "order_line",
+        "entity": {"customer_id": customer},
+        "event_time": now.isoformat(),
+        "payload": line | {"invoice": "2"},
+    }
+    (folder / "orders.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    names = {
         "timedelta": timedelta,
-        "home": folder,
-        "flywheel": repurchase,
         "when": now,
+        "day": day,
+        "line": line,
+        "flywheel": repurchase,
+        "world": ShopWorld(ShopConfig(start=day, n_customers=50, history=timedelta(days=9))),
+        "spine": pl.DataFrame({"customer_id": [customer], "card_id": [1], "as_of": [now]}),
+        "frame": pl.read_delta(str(folder / "data/lakehouse/features/customer_orders")),
         "events": pl.DataFrame(
             {"card_id": [1, 1], "event_time": [now, now], "known_at": [now, now], "amount": [2, 3]}
         ),
-        "spine": pl.DataFrame({"card_id": [1], "as_of": [now + timedelta(days=1)]}),
     }
+    return names, {"17850": str(customer)}
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if runs(p)], ids=lambda p: p.stem)
-def test_every_block_runs(
-    page: Path, spun: Turner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every block of the page runs, in order, and prints what the page shows."""
-    shutil.copytree(spun.home.root, tmp_path / "data")
-    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path / "data"))
+def needs_home(page: Path) -> bool:
+    """Say whether a page works in a home in which something has run."""
+    return any("flywheel " in b.text or "data/lakehouse" in b.text for b in runs(page))
+
+
+def work_through(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every block of a page, in order."""
+    monkeypatch.setenv("FLYWHEEL_HOME", str(folder / "data"))
     monkeypatch.setenv("COLUMNS", "160")
-    with Reader(tmp_path, UNRUN, given(page, tmp_path)) as reader:
+    reader = Reader(folder, UNRUN)
+    if page.name == "README.md":
+        names, stands_for = front_page(folder)
+        reader = Reader(folder, UNRUN | UNRUN_IN_README, names, stands_for)
+    with reader:
         for block in runs(page):
             reader.read(block)
+
+
+@pytest.mark.parametrize("page", filter(needs_home, PAGES), ids=lambda p: p.stem)
+def test_every_block_runs_in_a_home(
+    page: Path, spun: Turner, orders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every block runs, in order, in a copy of a home, and prints what the page shows."""
+    shutil.copytree(spun.home.root, tmp_path / "data")
+    shutil.copytree(orders, tmp_path / "orders")
+    home = Home(tmp_path / "data")
+    settings = home.settings()
+    assert settings is not None
+    home.save(replace(settings, sources={"order_line": str(tmp_path / "orders")}))
+    work_through(page, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if runs(p) and not needs_home(p)], ids=lambda p: p.stem
+)
+def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for pages that need no home."""
+    work_through(page, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")

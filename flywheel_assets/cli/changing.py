@@ -118,6 +118,7 @@ def show_owners(
     from flywheel_assets.project import declared
 
     if codeowners is not None:
+        codeowners.parent.mkdir(parents=True, exist_ok=True)
         codeowners.write_text(code_owners(declared(), organization), encoding="utf-8")
     whose = owners(declared())
     if as_json:
