@@ -2,6 +2,7 @@
 
 from flywheel_assets.cli import (
     changing,
+    forgetting,
     looking,
     mending,
     promoting,
@@ -14,6 +15,7 @@ from flywheel_assets.cli.app import app
 __all__ = [
     "app",
     "changing",
+    "forgetting",
     "looking",
     "main",
     "mending",

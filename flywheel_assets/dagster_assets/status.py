@@ -12,8 +12,10 @@ from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.planning import BESIDE, turning
+from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
 
 
@@ -44,7 +46,8 @@ class TableStatus:
     holes : tuple of date
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
-        Checks whose newest verdict is a failure, each with its message.
+        Checks whose newest verdict is a failure, each with its message. A model that was trained
+        on somebody who was forgotten is warned of, while it decides.
     """
 
     table: str
@@ -73,6 +76,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
     whose, verdicts = owners(flywheels), _verdicts(build, instance, flywheels)
+    for table, text in _saw_forgotten(build, flywheels):
+        verdicts.setdefault(table, []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
@@ -115,6 +120,24 @@ def _verdicts(
                 text = f"{key.name}: {evaluation.description}"
                 found.setdefault("/".join(key.asset_key.path), []).append((text, warns))
     return found
+
+
+def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tuple[str, str]]:
+    """Name the models that decide, and were trained on somebody who was forgotten since."""
+    if not Receipts.of(build.home).all():
+        return  # and MLflow need not be asked
+    for flywheel in flywheels:
+        version = champion_as_of(build, flywheel, date.max)
+        if version is None:
+            continue
+        receipts = build.registry.forgot(registered_name(flywheel), version)
+        if receipts:
+            said = (
+                f"version {version} decides, and was trained on people who were forgotten since "
+                f"(receipts {', '.join(receipts)}): train again, {flywheel.model.retrain}, or "
+                f"promote another: flywheel promote {flywheel.name} VERSION --why ..."
+            )
+            yield f"{flywheel.name}/model", said
 
 
 def _evaluations(record: object) -> Iterator[dg.AssetCheckEvaluation]:
