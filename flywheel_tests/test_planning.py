@@ -1,7 +1,7 @@
 """Changing a declaration over tables that are there: planned, carried out, nothing else moved."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -94,6 +94,22 @@ def test_history_stays(home: Home) -> None:
     assert decided.n_days == 0
     assert decided.change.changed == ("action",)
     assert decided.change.owners == ("team:growth",)
+    assert (decided.decides, decided.since) == ("repurchase", FIRST + DAYS + timedelta(days=1))
+    assert all(step.retrains is None for step in planned.values())
+
+
+def test_a_model_to_retrain_is_named_with_the_day(home: Home) -> None:
+    """Another estimator: trained again on the next Monday, deciding from the next day on."""
+    model = replace(repurchase.model, training_window=timedelta(days=80))
+    planned = steps(home, [replace(repurchase, model=model)], {})
+    following = {s.retrains or s.decides: s.since for s in planned if s.since}
+    assert following == {
+        "order_probability": date(2026, 2, 9),
+        "repurchase": FIRST + DAYS + timedelta(days=1),
+    }
+    assert {s.change.owners for s in planned if s.retrains} == {
+        ("team:growth", "mlops@example.com")
+    }
 
 
 def test_a_day_made_by_an_older_declaration_is_found(home: Home) -> None:

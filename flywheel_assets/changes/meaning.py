@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from flywheel_assets.changes.decided import LOGGED
 from flywheel_assets.changes.graph import ROWS, Column, Lineage
 from flywheel_assets.changes.owners import owners
-from flywheel_assets.changes.stages import LOGGED, lineage
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Pairs
 from flywheel_assets.declare.collect import Observation, Source
 from flywheel_assets.declare.decide import Policy
@@ -73,7 +74,7 @@ def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
         table: Meaning(
             **found.get(table, {"columns": {}}),
             whole={c.name: digests.of(c) for c in _columns(graph, table, found)},
-            users={c.name: _users(graph, c) for c in graph.columns(table)},
+            users=_users(graph, table),
             owners=list(whose[table]),
         )
         for table in graph.tables
@@ -100,8 +101,9 @@ class _Digests:
         return self._known[column]
 
     def _parents(self, column: Column) -> Collection[Column]:
-        # What was logged stays, and so does an id that a record without the newest fields has.
-        if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
+        # What was logged stays, so does an id that a record without the newest fields has, and the
+        # champion before.
+        if column.table == LOGGED[0] or column.name in {OBSERVATION_ID, "champion_version"}:
             return ()
         parents = self._graph.of(column)
         if column.name == "alternatives" or column.table.endswith("/drift"):
@@ -110,9 +112,14 @@ class _Digests:
         return parents
 
 
-def _users(graph: Lineage, column: Column) -> list[str]:
-    tables = [c.table for c in graph.downstream([column]) if c.table != column.table]
-    return list(dict.fromkeys(tables))
+def _users(graph: Lineage, table: str) -> dict[str, list[str]]:
+    parts: dict[str, list[Column]] = {}
+    for column in graph.columns(table):
+        parts.setdefault(column.name, []).append(column)
+    return {
+        name: list(dict.fromkeys(c.table for c in graph.downstream(of) if c.table != table))
+        for name, of in parts.items()
+    }
 
 
 def _own(things: Catalog) -> dict[str, dict[str, Any]]:
@@ -227,7 +234,10 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
             "words": {"": outcome.description},
         },
         "model": {
-            "columns": {"version": _trained(model)},
+            "columns": {
+                **dict.fromkeys(("version", "judged_version"), _trained(model)),
+                **dict.fromkeys(("policy_value", "policy_gain", "policy_gain_lower"), decided),
+            },
             "words": {"": model.description},
         },
         "decisions": {

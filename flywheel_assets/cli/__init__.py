@@ -3,6 +3,7 @@
 from flywheel_assets.cli import (
     changing,
     forgetting,
+    impact,
     looking,
     mending,
     promoting,
@@ -16,6 +17,7 @@ __all__ = [
     "app",
     "changing",
     "forgetting",
+    "impact",
     "looking",
     "main",
     "mending",

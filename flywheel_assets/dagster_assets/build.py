@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from flywheel_assets.changes.graph import ROWS, Lineage
+from flywheel_assets.changes.graph import Lineage
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.columns import SYSTEM
 from flywheel_assets.errors import MissingPartitionError
@@ -118,12 +118,11 @@ def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:
     """Give the columns of other tables that each column is made of."""
     return dg.TableColumnLineage(
         {
-            column.name: [
+            name: [
                 dg.TableColumnDep(dg.AssetKey(source.table.split("/")), source.name)
-                for source in graph.sources(column)
+                for source in sources
             ]
-            for column in graph.columns(key)
-            if column.name != ROWS
+            for name, sources in graph.sources(key).items()
         }
     )
 
@@ -131,9 +130,8 @@ def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:
 def _made_of(key: str, graph: Lineage) -> dict[str, dg.MarkdownMetadataValue]:
     """Show a table's column lineage as a table: the open-source pages do not draw it."""
     lines = [
-        f"| {c.name} | {', '.join(f'`{source}`' for source in graph.sources(c))} |"
-        for c in graph.columns(key)
-        if c.name != ROWS
+        f"| {name} | {', '.join(f'`{source}`' for source in sources)} |"
+        for name, sources in graph.sources(key).items()
     ]
     head = "| column | made of |\n|---|---|\n"
     return {"column_lineage": dg.MetadataValue.md(head + "\n".join(lines))} if lines else {}

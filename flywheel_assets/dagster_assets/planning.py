@@ -9,10 +9,11 @@ import polars as pl
 
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
-from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.dagster_assets.turn import FIRST, LAST, Run, Turner
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
@@ -39,12 +40,21 @@ class Step:
         How many rows these hold now.
     seconds : float or None
         An estimate from the runs that made the table before; None without any.
+    retrains : str, optional
+        The model that is trained again.
+    decides : str, optional
+        The flywheel whose decisions come out different.
+    since : date, optional
+        The first partition of which that is so.
     """
 
     change: Change
     ranges: tuple[tuple[date, date], ...]
     n_rows: int
     seconds: float | None
+    retrains: str | None = None
+    decides: str | None = None
+    since: date | None = None
 
     @property
     def is_history(self) -> bool:
@@ -66,7 +76,8 @@ def steps(
     which nothing is known, from before runs kept what they were made by, are made again.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
-    after, everything = meanings(turning(home, flywheels)), meanings(flywheels)
+    wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
+    after, everything = meanings(wheels.values()), meanings(flywheels)
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
@@ -84,6 +95,8 @@ def steps(
         step = Step(change, ranges, 0, None)
         if step.is_history:
             step = replace(step, ranges=())
+            if change.recomputes and table in after:
+                step = _from_now_on(step, wheels[table.split("/")[0]], held[-1].last)
         cost = seconds_per_day.get(table)
         found.append(
             replace(
@@ -93,6 +106,19 @@ def steps(
             )
         )
     return found + _new(after, epochs)
+
+
+def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
+    """Say what is trained or decided otherwise after the last day that is there."""
+    change, stage = step.change, step.change.table.split("/")[-1]
+    moved = {*change.added, *change.changed, *change.touched}
+    if stage == "model" and "version" in moved:
+        ahead = (last + n * DAY for n in range(1, 8))
+        first = next(day for day in ahead if trains_on(wheel.model, day))
+        return replace(step, retrains=wheel.model.name, since=first)
+    if stage == "decisions":
+        return replace(step, decides=wheel.name, since=last + DAY)
+    return step
 
 
 def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
@@ -151,7 +177,10 @@ def _rows(tables: Tables, table: str, first: date, last: date) -> int:
 def apply(
     planned: Sequence[Step], turner: Turner, progress: Callable[[Run], None]
 ) -> Iterator[Step]:
-    """Make the planned partitions again, a table at a time, in the order of the loop.
+    """Make the planned partitions again, a run for each range, in the order of the loop.
+
+    However long a range is, it is one run: the table's asset holds a chunk of it in memory, and
+    keeps what of it is done.
 
     Yields
     ------
@@ -166,10 +195,9 @@ def apply(
     """
     for step in planned:
         for first, last in step.ranges:
-            for start, end in chunks(first, last):
-                run = Run(_materialized_with(step.change.table, turner), start, end)
-                turner.force(run)
-                progress(run)
+            run = Run(_materialized_with(step.change.table, turner), first, last)
+            turner.force(run)
+            progress(run)
         yield step
 
 

@@ -1,8 +1,12 @@
 """Plots that the UI shows: pictures in markdown, drawn without a browser."""
 
 import base64
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 def lines(rows: pl.DataFrame, *, x: str, y: str, colour: str, title: str) -> str:
@@ -16,7 +20,6 @@ def lines(rows: pl.DataFrame, *, x: str, y: str, colour: str, title: str) -> str
     '![PSI](data:image/svg+xml;base64,PHN2Zy'
     """
     import altair as alt
-    import vl_convert
 
     values = rows.select(pl.col(x).cast(pl.String), y, colour).to_dicts()
     chart = (
@@ -28,5 +31,28 @@ def lines(rows: pl.DataFrame, *, x: str, y: str, colour: str, title: str) -> str
             color=alt.Color(f"{colour}:N", title=None),
         )
     )
-    picture = vl_convert.vegalite_to_svg(chart.to_dict())
+    return as_markdown(svg(chart), title)
+
+
+def bars(rows: pl.DataFrame, *, x: str, y: str, title: str) -> str:
+    """Draw a bar for each row, in their order, as an SVG picture."""
+    import altair as alt
+
+    chart = (
+        alt.Chart({"values": rows.select(x, y).to_dicts()}, title=title, width=420)
+        .mark_bar()
+        .encode(x=alt.X(f"{x}:Q", title=None), y=alt.Y(f"{y}:N", sort=None, title=None))
+    )
+    return svg(chart)
+
+
+def svg(chart: "alt.Chart") -> str:
+    """Draw a chart without a browser."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+def as_markdown(picture: str, title: str) -> str:
+    """Put an SVG picture into markdown."""
     return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})"

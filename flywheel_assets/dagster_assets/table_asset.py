@@ -55,6 +55,8 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
         for start, end in chunks(first, last, chunk):
             frame = make(start, end)
             build.tables.replace(key, frame, schema, start, end, empty=empty)
+            if key in build.meanings:  # killed, a plan goes on from here
+                build.declared.record(key, start, end, build.meanings[key])
             rows.update(counts(frame))
             found.append(check(frame))
         yield report(context, build, key, rows, worst(found))

@@ -1,0 +1,59 @@
+"""Which features the models use, and how much: kept beside them, and shown."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.plots import as_markdown, bars
+from flywheel_assets.dagster_assets.promotions import registered_name
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
+from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.tables import Tables
+
+FILE = "permutation_importance"
+SHOWN = 20
+
+
+def keep_importance(build: Build, flywheel: Flywheel, found: pl.DataFrame) -> None:
+    """Keep what a judged version's features are worth, in a table and on its MLflow run."""
+    if found.is_empty():
+        return
+    key, day, version = f"{flywheel.name}/importance", found[PARTITION][0], found["version"][0]
+    build.tables.replace(key, found, IMPORTANCE_SCHEMA, day, day)
+    name = registered_name(flywheel)
+    figures = {f"importance_{row['feature']}": row["importance"] for row in found.to_dicts()}
+    build.registry.log_metrics(name, version, figures)
+    build.registry.log_file(name, version, found.drop(PARTITION).write_csv(), f"{FILE}.csv")
+    build.registry.log_file(name, version, _picture(found), f"{FILE}.svg")
+
+
+def newest_importance(home: Home, flywheel: Flywheel, last: date | None = None) -> pl.DataFrame:
+    """Give what the features of the model that was judged last are worth, the most first."""
+    rows = Tables(home.lakehouse).read(f"{flywheel.name}/importance", IMPORTANCE_SCHEMA, None, last)
+    newest = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max()).collect()
+    return newest.sort("importance", "feature", descending=[True, False])
+
+
+def shown_importance(build: Build, flywheel: Flywheel, last: date) -> dict[str, Any]:
+    """Show it on the model's page, as a table and as a picture."""
+    found = newest_importance(build.home, flywheel, last)
+    if found.is_empty():
+        return {}
+    lines = [
+        f"| {row['feature']} | {row['importance']:+.4f} | {row['deviation']:.4f} |"
+        for row in found.to_dicts()
+    ]
+    said = f"version {found['version'][0]}, {found['metric'][0]} lost, {found['n_rows'][0]} rows"
+    head = f"| feature | {said} | deviation |\n|---|---|---|\n"
+    picture = as_markdown(_picture(found), FILE)
+    return {FILE: dg.MetadataValue.md(head + "\n".join(lines) + f"\n\n{picture}")}
+
+
+def _picture(found: pl.DataFrame) -> str:
+    title = f"{found['metric'][0]} lost when shuffled"
+    return bars(found.head(SHOWN), x="importance", y="feature", title=title)
