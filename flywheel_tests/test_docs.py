@@ -89,7 +89,7 @@ def needs_home(page: Path) -> bool:
 def work_through(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every block of a page, in order."""
     monkeypatch.setenv("FLYWHEEL_HOME", str(folder / "data"))
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "240")
     reader = Reader(folder, UNRUN)
     if page.name == "README.md":
         names, stands_for = front_page(folder)
