@@ -69,15 +69,17 @@ def apply() -> None:
     from flywheel_assets.project import declared
 
     planned = _of_home()
-    days = sum(step.n_days for step in planned)
-    if not days:
+    if not planned:
         console.print("Nothing to make again.")
         return
+    days = sum(step.n_days for step in planned)
     turner = Turner(current_home(), declared())
     with progress(days) as report:
         for step in carry_out(planned, turner, report):
             if step.n_days:
                 console.print(f"{step.change.table}: {step.n_days} days made again")
+            elif step.carried:
+                console.print(f"{step.change.table}: kept as it is, by the new declaration")
 
 
 @app.command(name="owners", rich_help_panel=CHANGE)
@@ -170,6 +172,7 @@ def _as_json(step: "Step") -> dict[str, Any]:
         "grade": change.grade.name.lower(),
         "history": step.is_history,
         "partitions": [[str(first), str(last)] for first, last in step.ranges],
+        "kept": [[str(first), str(last)] for first, last in step.carried],
         "n_days": step.n_days,
         "n_rows": step.n_rows,
         "seconds": step.seconds,
@@ -214,7 +217,13 @@ def _summed_up(planned: Sequence["Step"]) -> Iterator[str]:
 
 
 def _columns(change: "Change") -> str:
-    parts = {"+": change.added, "~": change.changed, "-": change.removed, ">": change.touched}
+    parts = {
+        "+": change.added,
+        "~": change.changed,
+        "-": change.removed,
+        ">": change.touched,
+        "=": change.carried,
+    }
     names = [
         f"{sign} {'which rows' if name == '*' else name}"
         for sign, columns in parts.items()
@@ -228,7 +237,7 @@ def _again(step: "Step") -> str:
         begins = f" from {step.since} on" if step.since else ""
         return f"nothing: history stays, the next turn follows{begins}"
     if not step.ranges:
-        return "nothing"
+        return "nothing: what is there is kept" if step.carried else "nothing"
     spans = ", ".join(f"{first} to {last}" for first, last in step.ranges)
     time = "" if step.seconds is None else f", about {step.seconds:,.0f} s"
     return f"{spans}: {step.n_days:,} days, {step.n_rows:,} rows{time}"

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -16,8 +18,22 @@ from flywheel_assets.stages.clock import DAY, days
 CHUNK = timedelta(days=31)
 """How many days a stage holds in memory at once when it runs over a range."""
 
+NO_CHECKS: Mapping[str, bool] = MappingProxyType({})
+
 Needs = Iterable[tuple[str, date, date]]
 """Asset keys with the first and last day of each that must have been materialized."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Checks that a declaration adds to those of its stage.
+
+    ``checks`` are their names -> whether each stops what is downstream; ``check`` runs them, up to
+    a day.
+    """
+
+    checks: Mapping[str, bool]
+    check: Callable[[date], list[Check]]
 
 
 def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
@@ -31,6 +47,7 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
     check: Callable[[pl.DataFrame], list[Check]],
     empty: bool = False,
     chunk: timedelta = CHUNK,
+    contract: Contract | None = None,
 ) -> dg.AssetsDefinition:
     """Compile an asset that is one table, made a chunk of days at a time.
 
@@ -42,10 +59,12 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
         Of the first and the last day of a run, or of a chunk of it.
     empty : bool
         Whether an empty result may stand where there were rows.
+    contract : Contract, optional
+        What is checked across rows, once a run.
     """
     key = "/".join(spec.key.path)
 
-    @stage_asset([spec], stage)
+    @stage_asset([spec], stage, contract.checks if contract else {})
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
         for upstream, oldest, newest in needs(first, last):
@@ -59,13 +78,15 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
                 build.declared.record(key, start, end, build.meanings[key])
             rows.update(counts(frame))
             found.append(check(frame))
+        if contract is not None:
+            found.append(contract.check(last))
         yield report(context, build, key, rows, worst(found))
 
     return body
 
 
 def stage_asset(
-    specs: Sequence[dg.AssetSpec], stage: str
+    specs: Sequence[dg.AssetSpec], stage: str, further: Mapping[str, bool] = NO_CHECKS
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Decorate the body of a stage: its checks, one run for a range, one writer at a time."""
     key = "/".join(specs[0].key.path)
@@ -73,7 +94,7 @@ def stage_asset(
     return dg.multi_asset(
         name=name,
         specs=specs,
-        check_specs=check_specs(key, stage),
+        check_specs=check_specs(key, stage, further),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=name,
     )
@@ -99,12 +120,15 @@ def chunks(first: date, last: date, length: timedelta = CHUNK) -> Iterator[tuple
         first = end + DAY
 
 
-def check_specs(key: str, stage: str) -> list[dg.AssetCheckSpec]:
-    """Declare the checks of a stage for one asset."""
+def check_specs(
+    key: str, stage: str, further: Mapping[str, bool] = NO_CHECKS
+) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a stage for one asset, and those that its declaration adds."""
+    names = dict.fromkeys(BLOCKING.get(stage, ()), True)
+    names |= dict.fromkeys(WARNING.get(stage, ()), False)
     return [
         dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
-        for blocking, names in ((True, BLOCKING), (False, WARNING))
-        for name in names.get(stage, ())
+        for name, blocking in {**names, **further}.items()
     ]
 
 
