@@ -314,7 +314,7 @@ def _load(folder: Path) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACKAGE] = module
-    flywheel_assets.flywheels = module  # type: ignore[attr-defined]
+    flywheel_assets.flywheels = module
     spec.loader.exec_module(module)
 
 
@@ -332,7 +332,7 @@ def _restored_modules() -> Iterator[None]:
         for name in _loaded():
             del sys.modules[name]
         sys.modules.update(before)
-        flywheel_assets.flywheels = before[PACKAGE]  # type: ignore[attr-defined]
+        flywheel_assets.flywheels = before[PACKAGE]
         os.environ.clear()
         os.environ.update(environment)
 

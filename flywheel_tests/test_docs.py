@@ -99,7 +99,7 @@ def work_through(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
             reader.read(block)
 
 
-@pytest.mark.parametrize("page", filter(needs_home, PAGES), ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [p for p in PAGES if needs_home(p)], ids=lambda p: p.stem)
 def test_every_block_runs_in_a_home(
     page: Path, spun: Turner, orders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
