@@ -18,7 +18,8 @@ from polars.testing import assert_frame_equal
 
 from flywheel_assets import Flywheel
 from flywheel_assets.testing import Rows
-from flywheel_tests.pages import ROOT, patched
+from flywheel_tests.pages import ROOT
+from flywheel_tests.patching import patched
 
 PROJECTS = ROOT / "docs" / "comparison"
 NAMES = ("flywheel", "feast", "dagster")
