@@ -1,4 +1,4 @@
-"""Changes shown as diffs, made to files: without line numbers, which a page would only get wrong."""
+"""Changes shown as diffs, made to files; by what they show, not by line numbers."""
 
 import re
 from collections.abc import Iterator

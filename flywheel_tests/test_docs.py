@@ -81,26 +81,8 @@ def front_page(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return names, {"17850": str(customer)}
 
 
-def needs_home(page: Path) -> bool:
-    """Say whether a page works in a home in which something has run."""
-    return any("flywheel " in b.text or "data/lakehouse" in b.text for b in runs(page))
-
-
-def work_through(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every block of a page, in order."""
-    monkeypatch.setenv("FLYWHEEL_HOME", str(folder / "data"))
-    monkeypatch.setenv("COLUMNS", "240")
-    reader = Reader(folder, UNRUN)
-    if page.name == "README.md":
-        names, stands_for = front_page(folder)
-        reader = Reader(folder, UNRUN | UNRUN_IN_README, names, stands_for)
-    with reader:
-        for block in runs(page):
-            reader.read(block)
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if needs_home(p)], ids=lambda p: p.stem)
-def test_every_block_runs_in_a_home(
+@pytest.mark.parametrize("page", [p for p in PAGES if runs(p)], ids=lambda p: p.stem)
+def test_every_block_runs(
     page: Path, spun: Turner, orders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every block runs, in order, in a copy of a home, and prints what the page shows."""
@@ -110,15 +92,15 @@ def test_every_block_runs_in_a_home(
     settings = home.settings()
     assert settings is not None
     home.save(replace(settings, sources={"order_line": str(tmp_path / "orders")}))
-    work_through(page, tmp_path, monkeypatch)
-
-
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if runs(p) and not needs_home(p)], ids=lambda p: p.stem
-)
-def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for pages that need no home."""
-    work_through(page, tmp_path, monkeypatch)
+    monkeypatch.setenv("FLYWHEEL_HOME", str(home.root))
+    monkeypatch.setenv("COLUMNS", "240")
+    reader = Reader(tmp_path, UNRUN)
+    if page.name == "README.md":
+        names, stands_for = front_page(tmp_path)
+        reader = Reader(tmp_path, UNRUN | UNRUN_IN_README, names, stands_for)
+    with reader:
+        for block in runs(page):
+            reader.read(block)
 
 
 @pytest.fixture(scope="module")
