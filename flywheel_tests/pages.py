@@ -92,6 +92,14 @@ def commands(block: Block) -> Iterator[Command]:
         yield Command(text, "\n".join(shows).strip())
 
 
+def words_of(text: str) -> list[str]:
+    """Give the words of a command; comments, and variables set before it, are left out."""
+    words = shlex.split(text, comments=True)
+    while words and re.match(r"^[A-Z_]+=", words[0]):
+        words.pop(0)
+    return words
+
+
 def _is_whole(text: str) -> bool:
     if text.endswith("\\"):
         return False
@@ -178,9 +186,7 @@ class Reader:
 
     def _run(self, text: str, block: Block) -> str | None:
         """Run one command; gives what it prints, None for one that is only read."""
-        words = shlex.split(text, comments=True)
-        while words and re.match(r"^[A-Z_]+=", words[0]):
-            words.pop(0)
+        words = words_of(text)
         if not words:
             return None
         for beginning in self.unrun:
