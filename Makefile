@@ -11,10 +11,10 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui effect docs test lint format pin clean
+.PHONY: help run ui effect docs screenshots test lint format pin clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run ui: export FLYWHEEL_HOME ?= $(CURDIR)/data
 
@@ -30,6 +30,10 @@ effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writ
 docs: $(INSTALLED) ## Build the documentation into build/site; a warning is an error.
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/site-state docs build/site
 	@echo "Read it: build/site/index.html"
+
+screenshots: $(INSTALLED) ## Take the docs' pictures of Dagster's pages, in the browser that tests them.
+	mkdir -p docs/screenshots
+	FLYWHEEL_SCREENSHOTS=docs/screenshots $(BIN)/pytest flywheel_tests/test_browser.py
 
 test: lint ## Everything CI checks: format, lint, types, layers, tests.
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
