@@ -21,6 +21,7 @@ from flywheel_assets.cli.app import (
     To,
     app,
     console,
+    escaped,
     find,
     opened,
     print_json,
@@ -79,7 +80,7 @@ def trace(
         return
     table = Table("table", "what stands there", show_lines=True)
     for step in steps:
-        table.add_row(step.table, step.what)
+        table.add_row(step.table, escaped(step.what))
     console.print(table)
 
 
