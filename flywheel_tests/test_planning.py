@@ -58,6 +58,39 @@ def test_what_was_just_made_needs_nothing(home: Home) -> None:
     ]
 
 
+def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
+    """Its tables get the new name, nothing is made again, features are as they were."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    source = order_line.source
+    assert isinstance(source, DailyFiles)
+    columns = {**source.columns, "price": source.columns["unit_price"]}
+    del columns["unit_price"]
+    told = tuple(
+        replace(f, name="price", old_names=("unit_price",)) if f.name == "unit_price" else f
+        for f in order_line.fields
+    )
+    observation = replace(order_line, fields=told, source=replace(source, columns=columns))
+    derive = {**order_lines.derive, "revenue": pl.col("quantity") * pl.col("price")}
+    fact = replace(order_lines, observation=observation, derive=derive)
+    dimension = replace(customers, observation=observation)
+    view = replace(customer_orders, fact=fact, dimensions={dimension: ("country",)})
+    outcome = replace(repurchase.outcome, fact=fact)
+    changed = replace(repurchase, features=view, training_set=outcome)
+    before, turner = contents(home.root), Turner(home, [changed])
+    planned = steps(home, [changed], {})
+    assert [(s.change.table, s.change.grade, s.change.carried) for s in planned] == [
+        ("collect/order_line", Grade.ADDITIVE, ("price",)),
+        ("organize/fct_order_line", Grade.ADDITIVE, ("price",)),
+    ]
+    assert list(apply(planned, turner, lambda _: None)) == planned
+    assert turner.clock.runs == 0
+    assert steps(home, [changed], {}) == []
+    after = contents(home.root)
+    for table, frame in before.items():
+        renamed = frame.rename({"unit_price": "price"}, strict=False)
+        assert after[table].equals(renamed.sort(renamed.columns)), table
+
+
 def test_a_home_of_several_flywheels_needs_nothing(spun: Turner) -> None:
     """Where one of those declared has turned, what all of them share is as it is declared."""
     assert steps(spun.home, FLYWHEELS, {}) == []
@@ -90,39 +123,6 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     filled = after[VIEW].filter(pl.col("orders_14d") > 0)
     assert filled.height > 0
     assert (filled["orders_14d"] >= filled["orders_7d"]).all()
-
-
-def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
-    """Its tables get the new name, nothing is made again, features are as they were."""
-    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
-    source = order_line.source
-    assert isinstance(source, DailyFiles)
-    columns = {**source.columns, "price": source.columns["unit_price"]}
-    del columns["unit_price"]
-    told = tuple(
-        replace(f, name="price", old_names=("unit_price",)) if f.name == "unit_price" else f
-        for f in order_line.fields
-    )
-    observation = replace(order_line, fields=told, source=replace(source, columns=columns))
-    derive = {**order_lines.derive, "revenue": pl.col("quantity") * pl.col("price")}
-    fact = replace(order_lines, observation=observation, derive=derive)
-    dimension = replace(customers, observation=observation)
-    view = replace(customer_orders, fact=fact, dimensions={dimension: ("country",)})
-    outcome = replace(repurchase.outcome, fact=fact)
-    changed = replace(repurchase, features=view, training_set=outcome)
-    before, turner = contents(home.root), Turner(home, [changed])
-    planned = steps(home, [changed], {})
-    assert [(s.change.table, s.change.grade, s.change.carried) for s in planned] == [
-        ("collect/order_line", Grade.ADDITIVE, ("price",)),
-        ("organize/fct_order_line", Grade.ADDITIVE, ("price",)),
-    ]
-    assert list(apply(planned, turner, lambda _: None)) == planned
-    assert turner.clock.runs == 0
-    assert steps(home, [changed], {}) == []
-    after = contents(home.root)
-    for table, frame in before.items():
-        renamed = frame.rename({"unit_price": "price"}, strict=False)
-        assert after[table].equals(renamed.sort(renamed.columns)), table
 
 
 def test_history_stays(home: Home) -> None:
