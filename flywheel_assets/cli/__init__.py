@@ -4,11 +4,21 @@ import sys
 
 from rich.console import Console
 
-from flywheel_assets.cli import changing, looking, mending, promoting, serving, turning
+from flywheel_assets.cli import changing, looking, mending, promoting, reporting, serving, turning
 from flywheel_assets.cli.app import app
 from flywheel_assets.errors import FlywheelError
 
-__all__ = ["app", "changing", "looking", "main", "mending", "promoting", "serving", "turning"]
+__all__ = [
+    "app",
+    "changing",
+    "looking",
+    "main",
+    "mending",
+    "promoting",
+    "reporting",
+    "serving",
+    "turning",
+]
 
 
 def main() -> None:

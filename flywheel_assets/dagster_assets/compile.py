@@ -20,6 +20,7 @@ from flywheel_assets.dagster_assets.organize import (
     organize_fact,
 )
 from flywheel_assets.dagster_assets.performance import performance_asset
+from flywheel_assets.dagster_assets.reporting import report_asset
 from flywheel_assets.dagster_assets.schedules import schedules
 from flywheel_assets.dagster_assets.training_set import training_set_asset
 from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
@@ -43,6 +44,7 @@ def assets(build: Build, things: Catalog) -> list[dg.AssetsDefinition | dg.Asset
         *(shown(f) for f in wheels),
         *(performance_asset(build, f) for f in wheels),
         *(drift_asset(build, f) for f in wheels),
+        *(report_asset(build, f) for f in wheels),
     ]
 
 

@@ -1,7 +1,7 @@
 """What of a home needs attention, the most pressing first."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
@@ -9,9 +9,10 @@ from enum import IntEnum
 import dagster as dg
 
 from flywheel_assets.changes import owners
-from flywheel_assets.dagster_assets.build import Build, build_for, today
+from flywheel_assets.dagster_assets.build import build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.planning import BESIDE, turning
+from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.home import Home
@@ -72,7 +73,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     build, flywheels = build_for(home), turning(home, flywheels)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
-    whose, verdicts = owners(flywheels), _verdicts(build, instance, flywheels)
+    graph = compile_flywheels(build, flywheels).resolve_asset_graph()
+    whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
@@ -88,8 +90,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
                 newest=newest,
                 days_behind=(last - newest).days if newest and newest < last else 0,
                 holes=tuple(day for day in expected if day not in made),
-                failed=tuple(text for text, warns in verdicts.get(table, ()) if not warns),
-                warned=tuple(text for text, warns in verdicts.get(table, ()) if warns),
+                failed=tuple(text for text, warns in said.get(table, ()) if not warns),
+                warned=tuple(text for text, warns in said.get(table, ()) if warns),
             )
         )
     return sorted(found, key=lambda one: -one.urgency)
@@ -98,27 +100,3 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
 def _made(instance: dg.DagsterInstance, table: str) -> set[date]:
     keys = instance.get_materialized_partitions(dg.AssetKey(table.split("/")))
     return {date.fromisoformat(key) for key in keys}
-
-
-def _verdicts(
-    build: Build, instance: dg.DagsterInstance, flywheels: Sequence[Flywheel]
-) -> dict[str, list[tuple[str, bool]]]:
-    """Give the newest failures of each table's checks, and whether each only warns."""
-    graph = compile_flywheels(build, flywheels).resolve_asset_graph()
-    keys = list(graph.asset_check_keys)
-    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    found: dict[str, list[tuple[str, bool]]] = {}
-    for key, record in newest.items():
-        for evaluation in _evaluations(record):
-            if not evaluation.passed:
-                warns = evaluation.severity is dg.AssetCheckSeverity.WARN
-                text = f"{key.name}: {evaluation.description}"
-                found.setdefault("/".join(key.asset_key.path), []).append((text, warns))
-    return found
-
-
-def _evaluations(record: object) -> Iterator[dg.AssetCheckEvaluation]:
-    event = getattr(getattr(record, "event", None), "dagster_event", None)
-    data = getattr(event, "event_specific_data", None)
-    if isinstance(data, dg.AssetCheckEvaluation):
-        yield data

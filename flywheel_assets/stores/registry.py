@@ -105,6 +105,17 @@ class Registry:
             if value is not None:
                 client.log_metric(run, key, value)
 
+    def metrics(self, name: str, version: int) -> dict[str, float]:
+        """Read the metrics of a version's run; none for a version that is not there."""
+        from mlflow.exceptions import MlflowException
+
+        client = self.models.client()
+        try:
+            run = str(client.get_model_version(name, str(version)).run_id)
+            return dict(client.get_run(run).data.metrics)
+        except MlflowException:
+            return {}
+
     def rows_of(self, name: str, version: int) -> TrainingRows:
         """Say what a version was trained on, by its MLflow run.
 

@@ -1,0 +1,193 @@
+"""The report of a flywheel: every bundled one's renders, and says what is so."""
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flywheel_assets import Flywheel
+from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.flywheels import FLYWHEELS
+from flywheel_assets.report import Known, page
+from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
+from flywheel_assets.stages.decisions import decision_schema
+from flywheel_assets.stages.drift import DRIFT_SCHEMA
+from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance
+from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.promotions import Ledger
+from flywheel_assets.stores.tables import Tables
+from flywheel_tests.conftest import FIRST
+from flywheel_tests.shelf import shelf
+
+DAY = timedelta(days=1)
+WHEELS = [*FLYWHEELS, shelf()]
+ids = [wheel.name for wheel in WHEELS]
+
+
+class Page(HTMLParser):
+    """Collects what a page is made of, and that what it opens it closes."""
+
+    VOID = frozenset({"meta", "link", "br", "hr", "img", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tables_outside: int = 0
+        self.pictures: list[dict[str, str | None]] = []
+        self.scrolls: list[int] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if "id" in said:
+            self.ids.append(str(said["id"]))
+        self.links += [str(said[name]) for name in ("href", "src") if said.get(name)]
+        if tag == "table" and not self.scrolls:
+            self.tables_outside += 1
+        if tag == "svg":
+            self.pictures.append(said)
+        if tag not in self.VOID:
+            self.open.append(tag)
+            if said.get("class") == "scroll":
+                self.scrolls.append(len(self.open))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if "id" in dict(attrs):
+            self.ids.append(str(dict(attrs)["id"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.scrolls and self.scrolls[-1] == len(self.open):
+            self.scrolls.pop()
+        assert self.open.pop() == tag
+
+
+def words(text: str) -> str:
+    """Give what is read on a page, without its drawings."""
+    bare = re.sub(r"<(style|svg)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", bare).split())
+
+
+def sound(text: str) -> Page:
+    """Check what every page promises."""
+    found = Page(text)
+    assert len(found.ids) == len(set(found.ids))
+    inside = {f"#{name}" for name in found.ids}
+    for link in found.links:
+        assert link in inside or link.startswith(("mailto:", "data:,")), link
+    assert not re.search(r"<script|@import|url\((?!#)", text)
+    assert found.tables_outside == 0
+    assert all(picture.get("aria-label") for picture in found.pictures)
+    # Every colour is one that follows light and dark.
+    drawn = re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL)
+    fixed = re.compile(r'(?:fill|stroke)="(?!none|var|transparent)[^"]+"')
+    assert [colour for one in drawn for colour in fixed.findall(one)] == []
+    return found
+
+
+@pytest.mark.parametrize("flywheel", WHEELS, ids=ids)
+def test_an_empty_home_says_so(flywheel: Flywheel, tmp_path: Path) -> None:
+    """Nothing was made: the page is there, and begins nothing in the home."""
+    text = page(Home(tmp_path), flywheel, Known())
+    sound(text)
+    assert "It has not decided yet." in text
+    assert "Nothing was made yet." in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def made_up(schema: dict[str, pl.DataType], day: pl.Series, seed: int) -> pl.DataFrame:
+    """Fill a schema with values of its types."""
+    rng, n = np.random.default_rng(seed), len(day)
+    columns: dict[str, pl.Series] = {}
+    for name, dtype in schema.items():
+        if dtype == pl.Date:
+            columns[name] = day
+        elif dtype == pl.Boolean:
+            columns[name] = pl.Series(rng.random(n) < 0.3)
+        elif dtype.is_numeric():
+            columns[name] = pl.Series(rng.integers(1, 9, n)).cast(dtype)
+        elif dtype.is_temporal():
+            columns[name] = day.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(dtype)
+        else:
+            columns[name] = pl.Series([f"x{i}" for i in range(n)]).cast(dtype, strict=False)
+    return pl.DataFrame(columns, schema_overrides=schema)
+
+
+def filled(root: Path, flywheel: Flywheel, n_days: int = 6) -> Home:
+    """Write the tables of a flywheel as if it had turned, without turning it."""
+    home, name, policy = Home(root), flywheel.name, flywheel.policy
+    tables, rng = Tables(home.lakehouse), np.random.default_rng(0)
+    last = FIRST + (n_days - 1) * DAY
+    Ledger(tables, name).promoted_by_gate(
+        FIRST - flywheel.outcome.matures_after + DAY,
+        {"version": 1, "judged_version": 1, "reason": "the first & <only> champion"},
+    )
+    day = pl.Series([FIRST + i * DAY for i in range(n_days) for _ in range(80)])
+    n = len(day)
+    score = rng.random(n)
+    logged = {
+        "decision_id": pl.Series([f"{name}:{i}" for i in range(n)]),
+        "entity_id": pl.Series([str(i % 80) for i in range(n)]),
+        "action": pl.Series([policy.actions[i % len(policy.actions)] for i in range(n)]),
+        "score": pl.Series(score),
+        "propensity": pl.Series(rng.uniform(0.2, 0.9, n)),
+        "model_version": pl.Series([1] * n),
+        "decided_at": (day - flywheel.outcome.matures_after + DAY)
+        .cast(pl.Datetime("us"))
+        .dt.replace_time_zone("UTC"),
+        "outcome": pl.Series((rng.random(n) < score).astype(np.int8)),
+        "reward": pl.Series(rng.random(n)),
+    }
+    for stage, schema in (
+        ("decisions", decision_schema(flywheel)),
+        ("training_set", training_schema(flywheel)),
+    ):
+        made = made_up(schema, day, 1)
+        mine = [column.alias(c) for c, column in logged.items() if c in schema]
+        made = made.with_columns(mine)
+        tables.replace(f"{name}/{stage}", made, schema, FIRST, last)
+    rows = tables.read(f"{name}/training_set", training_schema(flywheel)).collect()
+    tables.replace(
+        f"{name}/performance", performance(rows, flywheel), PERFORMANCE_SCHEMA, FIRST, last
+    )
+    beside = pl.concat(
+        alternatives(part, flywheel, (1, "version 1 has other features: <train> again"), None)
+        for part in rows.partition_by(PARTITION)
+    )
+    tables.replace(f"{name}/alternatives", beside, ALTERNATIVES_SCHEMA, FIRST, last)
+    far = pl.DataFrame(
+        [
+            (FIRST + i * DAY, column, "psi", value, 0.01, "error", 80, 1)
+            for i in range(n_days)
+            for column, value in (("recency", 0.1 * (i + 3)), ("score", 0.4))
+        ],
+        schema=DRIFT_SCHEMA,
+        orient="row",
+    )
+    tables.replace(f"{name}/drift", far, DRIFT_SCHEMA, FIRST, last)
+    return home
+
+
+@pytest.mark.parametrize("flywheel", WHEELS, ids=ids)
+def test_every_flywheels_page_renders(flywheel: Flywheel, tmp_path: Path) -> None:
+    """Capacity, slates, arms and pairs alike."""
+    home = filled(tmp_path, flywheel)
+    important = Known(importance=[("recency", 0.2), ("orders", 0.1)], importance_of="Importance")
+    text = page(home, flywheel, important)
+    found = sound(text)
+    assert len(found.pictures) > 2 * 5
+    read = words(text)
+    assert "80 decisions, each about a" in read
+    assert "the first &amp; &lt;only&gt; champion" in read
+    if flywheel.policy.exploration is not None:
+        assert "The log cannot say." in read
+        assert "other features: &lt;train&gt; again" in read
+    assert "recency is far from what the model was trained on" in read or "are far from" in read
+    assert "organize/fct_decision was never made" in read
