@@ -10,6 +10,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
     chunks,
@@ -29,6 +30,7 @@ from flywheel_assets.declare.rules import (
     OBSERVATION_ID,
     PARTITION,
 )
+from flywheel_assets.report import figures
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
@@ -115,9 +117,20 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         table = "| records | reason |\n|---|---|\n" + "\n".join(
             f"| {n} | {reason} |" for reason, n in reasons.most_common(20)
         )
-        yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table))
+        shown = _over_time(build, rejected, last) if draws(first, last) else {}
+        yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table), **shown)
 
     return body
+
+
+def _over_time(build: Build, key: str, last: date) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw what was rejected in four weeks, by reason."""
+    rows = build.tables.read(key, REJECTED_SCHEMA, last - 28 * DAY, last)
+    counted = rows.group_by(pl.col(PARTITION).alias("day"), "reason").agg(pl.len().alias("n"))
+    found = counted.sort("day", "reason").collect()
+    if found.is_empty():
+        return {}
+    return {"rejected_by_reason": plot(figures.stacked(found, "reason", WIDTH), "Rejected")}
 
 
 REJECTED_COLUMNS = {

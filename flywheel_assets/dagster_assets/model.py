@@ -9,6 +9,10 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.judged import judged_figures
+from flywheel_assets.dagster_assets.model_card import model_words, version_words
+from flywheel_assets.dagster_assets.pages import partition_page, run_url
+from flywheel_assets.dagster_assets.plots import as_markdown, draws
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
     follow,
@@ -19,14 +23,15 @@ from flywheel_assets.dagster_assets.table_asset import counts, report, span, sta
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
+from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, window
+from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, split, window
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
-from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
+from flywheel_assets.stores.promotions import PROMOTION_SCHEMA, Champion
 from flywheel_assets.stores.registry import TrainingRows
 
 if TYPE_CHECKING:
@@ -82,14 +87,15 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        pictures: dict[str, str] = {}
         aliases = alias_check(build, flywheel)
         for day in days(first, last):
             row = _skipped(f"not a training day: {model.retrain}")
             if trains_on(model, day):
                 oldest, newest = window(flywheel, day)
                 build.require(context, source, oldest, newest)
-                row = _train(build, flywheel, day)
+                row, pictures = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
                 _promote(build, flywheel, day, row)
             rows.append({PARTITION: day, **row})
@@ -108,7 +114,10 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             [*checks.model(frame), aliases],
             champion=standing.version if standing else "none: the bootstrap rule decides",
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
+            by_day=_numbers(frame, model.metric),
             mlflow=build.models.uri,
+            **_pages(build, flywheel, standing, rows[-1]["version"]),
+            **{name: dg.MetadataValue.md(as_markdown(svg, name)) for name, svg in pictures.items()},
         )
 
     return body
@@ -142,13 +151,38 @@ def _skipped(reason: str) -> dict[str, Any]:
     return blank | {"trained": False, "promoted": False, "verdict": reason}
 
 
-def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
-    """Train, judge and register a challenger; the row says what came of it."""
+def _numbers(frame: pl.DataFrame, metric: str) -> dict[date, dict[str, float]]:
+    """Give numbers of each training under the names that they always have."""
+    names = {"value": metric, "champion_value": f"{metric}_of_champion"}
+    names |= {n: n for n in ("gain", "calibration_error", "policy_gain", "n_rows", "n_holdout")}
+    return {
+        row[PARTITION]: {said: row[name] for name, said in names.items() if row[name] is not None}
+        for row in frame.filter("trained").iter_rows(named=True)
+    }
+
+
+def _pages(
+    build: Build, flywheel: Flywheel, standing: Champion | None, version: int | None
+) -> dict[str, dg.UrlMetadataValue]:
+    """Lead to the MLflow runs of the champion and of what was trained last."""
+    name = registered_name(flywheel)
+    wanted = {"champion_run": standing.version if standing else None, "newest_run": version}
+    return {
+        label: dg.MetadataValue.url(run_url(build.registry.run_page(name, number)))
+        for label, number in wanted.items()
+        if number is not None
+    }
+
+
+def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any], dict[str, str]]:
+    """Train, judge and register a challenger; the row says what came of it, and pictures show."""
     table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
     read = build.tables.version(table) or 0
     rows = build.tables.read(table, training_schema(flywheel), first, last, version=read)
     standing = ledger_of(build, flywheel).champion(day - DAY)
     registered: list[int] = []
+    sources: dict[int, TrainingRows] = {}
+    loaded_as: list[Scorer] = []
 
     def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
         source = TrainingRows(
@@ -160,23 +194,26 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
             sha256=rows_digest(used, flywheel),
             declaration=training_digest(flywheel),
         )
-        version = _register(build, flywheel, day, trained, source, registered)
+        version = _register(build, flywheel, day, trained, source, used, registered)
         registered.append(version)
+        sources[version] = source
         loaded = version_scorer(build, flywheel, version)
+        loaded_as.append(loaded)
         _keep_profile(build, flywheel, day, version, used, loaded)
         return loaded
 
     champion = None
     if standing is not None:
         champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
-    made = challenge(rows.collect(), flywheel, day, champion, admit)
+    matured = rows.collect()
+    made = challenge(matured, flywheel, day, champion, admit)
     verdict = asdict(made.verdict)
     if registered:
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
         figures |= {flywheel.model.metric: verdict["value"], "n_rows": made.n_rows}
         for version in registered:
             build.registry.log_metrics(registered_name(flywheel), version, figures)
-    return _skipped(verdict.pop("reason")) | {
+    row = _skipped(verdict.pop("reason")) | {
         **verdict,
         "trained": bool(registered),
         "version": registered[-1] if registered else None,
@@ -186,6 +223,25 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         "metric": flywheel.model.metric,
         "champion_version": standing.version if standing else None,
     }
+    for version, source in sources.items():
+        _describe(build, flywheel, version, source, row)
+    pictures: dict[str, str] = {}
+    if loaded_as and (flywheel.model.retrain != "daily" or draws(day, day)):
+        holdout = split(matured, flywheel, day)[1]
+        shown = judged_figures(holdout, loaded_as[0], flywheel)
+        pictures = {title: picture(spec) for title, spec in shown.items()}
+        for title, svg in pictures.items():
+            name = registered_name(flywheel)
+            build.registry.log_file(name, registered[0], svg, f"plots/{title}.svg")
+    return row, pictures
+
+
+def _describe(
+    build: Build, flywheel: Flywheel, version: int, source: TrainingRows, row: dict[str, Any]
+) -> None:
+    words = version_words(flywheel, source, row, version)
+    name = registered_name(flywheel)
+    build.registry.describe_in_words(name, version, model_words(flywheel), words)
 
 
 def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
@@ -194,6 +250,7 @@ def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
     day: date,
     trained: "Trained",
     source: TrainingRows,
+    used: pl.DataFrame,
     registered: list[int],
 ) -> int:
     model, name = flywheel.model, registered_name(flywheel)
@@ -204,11 +261,30 @@ def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
         day=day.isoformat(),
         fingerprint=f"{source.sha256}:{source.declaration}",
         metrics={"n_training_rows": source.n_rows},
-        params={"estimator": trained.estimator, "training_window": model.training_window},
+        params=_parameters(flywheel, trained),
         trusted=model.trusted_types,
+        features=used.select(trained.features),
+        page=partition_page(f"{flywheel.name}/model", day),
     )
     build.registry.describe(name, version, source, registered[0] if registered else None)
     return version
+
+
+def _parameters(flywheel: Flywheel, trained: "Trained") -> dict[str, Any]:
+    model = flywheel.model
+    return {
+        "estimator": trained.estimator,
+        "training_window": model.training_window,
+        "features": ", ".join(trained.features),
+        "learner": model.learner,
+        "target": model.target,
+        "metric": model.metric,
+        "calibration": model.calibration,
+        "class_weight": model.class_weight,
+        "propensity_weight": model.propensity_weight,
+        "replicates": model.replicates,
+        "holdout": model.gate.holdout,
+    }
 
 
 def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what

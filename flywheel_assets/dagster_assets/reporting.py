@@ -1,21 +1,15 @@
 """<flywheel>/report: the page of the whole flywheel, written after each scheduled turn."""
 
 import os
-from collections.abc import Sequence
-from datetime import date
 
 import dagster as dg
 
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build
-from flywheel_assets.dagster_assets.promotions import ledger_of, registered_name
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report import Known, write
 from flywheel_assets.stages.checks import BLOCKING, WARNING
-
-IMPORTANCE = "importance."
-"""What the metrics of a run are called that say how much the model goes by a feature."""
 
 
 def report_key(flywheel: Flywheel) -> str:
@@ -52,7 +46,7 @@ def report_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 
 
 def known(build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None = None) -> Known:
-    """Gather what Dagster and MLflow know: checks that fail, what the champion goes by."""
+    """Gather what Dagster knows: the checks that fail."""
     if instance is None:
         os.environ["DAGSTER_HOME"] = str(build.home.dagster)
         with dg.DagsterInstance.get() as opened:
@@ -71,20 +65,4 @@ def known(build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None 
             for table, found in sorted(failed.items())
             for message, warns in sorted(found)
         ),
-        importance=_importance(build, flywheel),
-        importance_of="Permutation importance: by how much the metric falls without the feature",
     )
-
-
-def _importance(build: Build, flywheel: Flywheel) -> Sequence[tuple[str, float]]:
-    standing = ledger_of(build, flywheel).champion(date.max)
-    if standing is None:
-        return ()
-    name = registered_name(flywheel)
-    metrics = build.registry.metrics(name, standing.judged_version)
-    found = [
-        (metric.removeprefix(IMPORTANCE), value)
-        for metric, value in metrics.items()
-        if metric.startswith(IMPORTANCE)
-    ]
-    return sorted(found, key=lambda one: (-one[1], one[0]))

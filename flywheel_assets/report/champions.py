@@ -9,8 +9,16 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.challenge import MODEL_SCHEMA
-from flywheel_assets.stores.promotions import Ledger
+from flywheel_assets.stores.promotions import Champion, Ledger
 from flywheel_assets.stores.tables import Tables
+
+_IMPORTANCE: dict[str, pl.DataType] = {
+    PARTITION: pl.Date(),
+    "version": pl.Int64(),
+    "feature": pl.String(),
+    "importance": pl.Float64(),
+    "metric": pl.String(),
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,16 @@ class Champions:
         Who decides now; None for the bootstrap rule.
     trainings : list of dict
         Rows of ``<flywheel>/model`` that trained, or tried to, the newest first.
+    important : DataFrame
+        ``feature``, ``importance``, ``metric``, ``version``: the champion's if it was measured,
+        else that of the version that was judged last; the most important first.
     """
 
     entries: list[dict[str, Any]]
     version: int | None
     since: date | None
     trainings: list[dict[str, Any]]
+    important: pl.DataFrame
 
     @property
     def n_refused(self) -> int:
@@ -54,4 +66,18 @@ def champions(tables: Tables, flywheel: Flywheel, last: date) -> Champions:
         version=standing.version if standing else None,
         since=standing.since if standing else None,
         trainings=trainings.to_dicts(),
+        important=_important(tables, flywheel, last, standing),
     )
+
+
+def _important(
+    tables: Tables, flywheel: Flywheel, last: date, standing: Champion | None
+) -> pl.DataFrame:
+    rows = tables.read(f"{flywheel.name}/importance", _IMPORTANCE, None, last)
+    judged = pl.col("version") == (standing.judged_version if standing else None)
+    newest = (PARTITION, "importance", "feature")
+    found = rows.sort(judged.fill_null(value=False), *newest, nulls_last=False).collect()
+    if found.is_empty():
+        return found
+    chosen = found.filter(pl.col("version") == found["version"][-1])
+    return chosen.sort("importance", "feature", descending=[True, False])

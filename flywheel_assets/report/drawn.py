@@ -3,7 +3,7 @@
 A figure without anything to show is empty: the page says why in its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import polars as pl
 
@@ -104,16 +104,17 @@ def propensity(rows: pl.DataFrame, flywheel: Flywheel) -> str:
     return _both("propensity", alt, lambda width: figures.propensity(rows, actions, width), WIDTHS)
 
 
-def importance(found: Sequence[tuple[str, float]], of: str) -> str:
+def importance(who: Champions) -> str:
     """Draw what the champion goes by."""
-    if not found:
+    if who.important.is_empty():
         return ""
-    rows = pl.DataFrame(found[:TOP], schema=["feature", "value"], orient="row")
-    alt = f"{of}: " + ", ".join(f"{name} {number(value)}" for name, value in found[:3]) + "."
+    rows = who.important.head(TOP)
+    named = zip(rows["feature"], rows["importance"], strict=True)
+    alt = "Permutation importance: " + ", ".join(f"{name} {number(n)}" for name, n in named) + "."
     return _both(
         "importance",
         alt,
-        lambda width: figures.bars(rows, label="feature", value="value", title=of, width=width),
+        lambda width: figures.bars(rows, label="feature", value="importance", width=width),
         WIDTHS,
     )
 

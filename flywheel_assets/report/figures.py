@@ -24,8 +24,10 @@ def turning(
     promoted : sequence of (date, str)
         When whom was made champion.
     names : dict
-        Policies that are drawn -> what a reader calls them, in this order.
+        Policies that are drawn, where they are there -> what a reader calls them, in this order.
     """
+    there = set(per_decision["policy"])
+    names = {policy: name for policy, name in names.items() if policy in there}
     shown = per_decision.filter(pl.col("policy").is_in(list(names))).with_columns(
         pl.col("policy").replace_strict(names)
     )
@@ -190,18 +192,50 @@ def propensity(rows: pl.DataFrame, actions: Sequence[str], width: int) -> Spec:
     )
 
 
-def bars(rows: pl.DataFrame, *, label: str, value: str, title: str, width: int) -> Spec:
+def stacked(rows: pl.DataFrame, colour: str, width: int) -> Spec:
+    """Draw counts of each day, the four most common kinds apart.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``day``, ``n``, and the column ``colour`` of texts.
+    """
+    common = (
+        rows.group_by(colour).agg(pl.col("n").sum()).sort("n", colour, descending=[True, False])
+    )
+    named = common[colour][: len(SERIES) - 1].to_list()
+    kind = pl.when(pl.col(colour).is_in(named)).then(pl.col(colour)).otherwise(pl.lit(_OTHER))
+    shown = rows.group_by("day", kind.alias("kind"), maintain_order=True).agg(pl.col("n").sum())
+    order = [*named, *([_OTHER] if len(common) > len(named) else [])]
+    tint = {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": order, "range": list(SERIES[: len(order)])},
+        "legend": {"columns": 1, "labelLimit": width - 60},
+    }
+    bar = {
+        "mark": {"type": "bar", "width": max(2, min(20, 500 // shown["day"].n_unique()))},
+        "encoding": {
+            "x": _days(shown, width),
+            "y": {"field": "n", "type": "quantitative", "title": None, "axis": {"tickCount": 4}},
+            "color": tint,
+        },
+    }
+    return _layered(shown, [bar], width, 180 + 18 * len(order))
+
+
+def bars(rows: pl.DataFrame, *, label: str, value: str, width: int) -> Spec:
     """Draw a bar for each row, in their order.
 
     Parameters
     ----------
     rows : DataFrame
-        Columns ``label`` and ``value``; perhaps ``spread``, a standard deviation.
+        Columns ``label`` and ``value``.
     """
     x = {
         "field": value,
         "type": "quantitative",
-        "title": title,
+        "title": None,
         "axis": {"grid": True, "tickCount": 4},
     }
     y = {
@@ -214,10 +248,11 @@ def bars(rows: pl.DataFrame, *, label: str, value: str, title: str, width: int) 
     layers: list[Spec] = [
         {"mark": {"type": "bar", "height": 14, "color": SERIES[0]}, "encoding": {"x": x, "y": y}}
     ]
-    return _layered(rows, layers, width, 26 * rows.height + 50)
+    return _layered(rows.select(label, value), layers, width, 26 * rows.height + 50)
 
 
 _WIDE, _FEW = 500, 45
+_OTHER = "something else"
 _SHARES = {"tickCount": 5}
 
 

@@ -1,7 +1,6 @@
 """The page: everything gathered, drawn, and set into its template."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -33,15 +32,9 @@ class Known:
     ----------
     failed : tuple of (table, message, warns)
         Checks whose newest verdict is a failure.
-    importance : sequence of (feature, value)
-        Of the champion, the most important first.
-    importance_of : str
-        What that is a measure of.
     """
 
     failed: tuple[tuple[str, str, bool], ...] = ()
-    importance: Sequence[tuple[str, float]] = ()
-    importance_of: str = ""
 
 
 def write(home: Home, flywheel: Flywheel, known: Known, file: Path | None = None) -> Path:
@@ -67,7 +60,7 @@ def page(home: Home, flywheel: Flywheel, known: Known) -> str:
         "curve": drawn.curve(ranked),
         "calibration": drawn.calibration(ranked),
         "propensity": drawn.propensity(chance, flywheel),
-        "importance": drawn.importance(known.importance, known.importance_of),
+        "importance": drawn.importance(who),
     }
     return _template().render(
         flywheel=flywheel,

@@ -5,8 +5,10 @@ What is looked at is bounded: the newest matured days, as many as hold about hal
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
@@ -20,7 +22,6 @@ LOOKED_BACK = timedelta(days=28)
 DECIDED_BACK = timedelta(days=7)
 MOST_ROWS = 500_000
 RARE = 0.05
-"""Below this rate of outcomes, precision and recall tell more than the ROC curve."""
 _POINTS, _BINS = 80, 10
 
 
@@ -61,15 +62,15 @@ def ranking(tables: Tables, flywheel: Flywheel, last: date) -> Ranking:
     known = scored.filter(pl.col("score").is_finite())
     label, score = known[LABEL].to_numpy(), known["score"].to_numpy()
     rate = float(label.mean()) if known.height else None
-    rare = rate is not None and rate < RARE
-    curve, area = _curve(label, score, rare=rare)
+    rare = rate is not None and is_rare(rate)
+    curve, area = curve_of(label, score, rare=rare)
     judged = scored_by_probability(scored, flywheel)
     return Ranking(
         curve=curve,
         area=area,
         rate=rate,
         rare=rare,
-        calibration=_calibration(pl.DataFrame() if judged is None else judged),
+        calibration=calibration_of(pl.DataFrame() if judged is None else judged),
         n_rows=known.height,
         first=known.select(pl.col(PARTITION).min()).item(),
         last=known.select(pl.col(PARTITION).max()).item(),
@@ -96,12 +97,25 @@ def _bounded(rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.filter(pl.col(PARTITION) >= first).collect()
 
 
-def _curve(
-    label: np.ndarray[tuple[int], np.dtype[np.int8]],
-    score: np.ndarray[tuple[int], np.dtype[np.float64]],
-    *,
-    rare: bool,
+def is_rare(rate: float) -> bool:
+    """Say whether the outcome is so rare that precision and recall tell more than the ROC curve."""
+    return rate < RARE
+
+
+def curve_of(
+    label: npt.NDArray[Any], score: npt.NDArray[Any], *, rare: bool
 ) -> tuple[pl.DataFrame, float | None]:
+    """Give the ROC curve, or precision against recall, thinned; and the area below all of it.
+
+    Parameters
+    ----------
+    label, score : array, (n_rows,)
+
+    Returns
+    -------
+    DataFrame, float or None
+        ``x``, ``y``; empty and None without both outcomes.
+    """
     positives = int(label.sum())
     if not 0 < positives < len(label):
         return pl.DataFrame(schema={"x": pl.Float64, "y": pl.Float64}), None
@@ -121,7 +135,8 @@ def _curve(
     return pl.DataFrame({"x": x[grid], "y": y[grid]}), area
 
 
-def _calibration(judged: pl.DataFrame) -> pl.DataFrame:
+def calibration_of(judged: pl.DataFrame) -> pl.DataFrame:
+    """Give ``said``, ``came``, ``n_rows`` of ten groups of equal size, by ``score``."""
     if judged.is_empty():
         return pl.DataFrame(schema={"said": pl.Float64, "came": pl.Float64, "n_rows": pl.Int64})
     ordered = judged.select("score", LABEL).sort("score", LABEL)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.champions import Champions
@@ -128,17 +129,20 @@ def _checks(failed: tuple[tuple[str, str, bool], ...]) -> Iterator[Matter]:
 
 
 def _late(flow: Flow) -> Iterator[Matter]:
-    late = [table for table in flow.tables if table.behind or table.newest is None]
     if flow.last is None:
         yield Matter("warn", "Nothing was made yet.", "flywheel run begins it.")
         return
-    for table in late:
-        since = f"ends on {day(table.newest)}" if table.newest else "was never made"
+    by_day: dict[date | None, list[str]] = {}
+    for table in flow.tables:
+        if table.behind or table.newest is None:
+            by_day.setdefault(table.newest, []).append(table.name)
+    for newest, names in by_day.items():
+        was = "was" if len(names) == 1 else "were"
+        since = f"last made for {day(newest)}" if newest else "never made"
         yield Matter(
-            "bad" if table.newest else "warn",
-            f"{table.name} {since}; the newest table is of {day(flow.last)}.",
-            "Materialize it, or see why its run failed; "
-            + (f"it is of {', '.join(table.owners)}." if table.owners else ""),
+            "bad" if newest else "warn",
+            f"{', '.join(names)} {was} {since}; the newest table is of {day(flow.last)}.",
+            "Materialize what is behind, or see why its run failed.",
         )
 
 
