@@ -44,11 +44,12 @@ def test_a_run_tells_its_story(spun: Turner) -> None:
     run = client.get_run(str(version.run_id))
     assert {"estimator", "features", "learner", "metric", "holdout"} <= run.data.params.keys()
     assert run.data.metrics["roc_auc"] > 0.5
+    assert run.inputs is not None
     (learnt,) = run.inputs.dataset_inputs
     source = build.registry.rows_of(NAME, champion.judged_version)
     assert learnt.dataset.name == "repurchase/training_set"
     assert f'"delta_table_version": {source.delta_version}' in learnt.dataset.source
-    assert f'"num_rows": {source.n_rows}' in learnt.dataset.profile
+    assert f'"num_rows": {source.n_rows}' in str(learnt.dataset.profile)
     assert {tag.key: tag.value for tag in learnt.tags} == {"mlflow.data.context": "training"}
     assert {f.path for f in client.list_artifacts(str(version.run_id), "plots")} == {
         "plots/calibration.svg",

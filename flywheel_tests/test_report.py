@@ -257,8 +257,7 @@ def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
     rare = (np.arange(len(label)) % 40 == 0).astype(np.int8)
     schema = training_schema(repurchase)
     few = rows.with_columns(pl.Series("outcome", rare), pl.col("score").round(1)).select(*schema)
-    day = few[PARTITION]
-    Tables(home.lakehouse).replace("repurchase/training_set", few, schema, day.min(), day.max())
+    Tables(home.lakehouse).replace("repurchase/training_set", few, schema, FIRST, FIRST + 5 * DAY)
     found = ranking(Tables(home.lakehouse), repurchase, FIRST + 5 * DAY)
     assert found.rare
     assert found.area == pytest.approx(average_precision(rare, few["score"].to_numpy()))

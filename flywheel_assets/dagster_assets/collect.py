@@ -113,7 +113,8 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
             reasons.update(dict(grouped.head(20).iter_rows()))
             required = [f.name for f in observation.fields if not f.nullable]
             found.append(checks.collect(result.observations, result.accounts, required, received))
-        yield report(context, build, key, totals, worst(found), **sums)
+        told: dict[str, Any] = dict(sums)
+        yield report(context, build, key, totals, worst(found), **told)
         table = "| records | reason |\n|---|---|\n" + "\n".join(
             f"| {n} | {reason} |" for reason, n in reasons.most_common(20)
         )
@@ -123,7 +124,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
     return body
 
 
-def _over_time(build: Build, key: str, last: date) -> dict[str, dg.MarkdownMetadataValue]:
+def _over_time(build: Build, key: str, last: date) -> dict[str, Any]:
     """Draw what was rejected in four weeks, by reason."""
     rows = build.tables.read(key, REJECTED_SCHEMA, last - 28 * DAY, last)
     counted = rows.group_by(pl.col(PARTITION).alias("day"), "reason").agg(pl.len().alias("n"))

@@ -73,7 +73,7 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         drifts = not all(check.passed for check in found[-1])
         shown = {}
         if drifts or draws(first, last):
-            shown["over_time"] = _over_time(history, flywheel)
+            shown["over_time"] = over_time(history, flywheel)
         furthest = frame.filter(measure="psi").group_by(PARTITION).agg(pl.col("value").max())
         by_day = {day: {"largest_psi": value} for day, value in furthest.iter_rows()}
         yield report(context, build, key, counts(frame), worst(found), by_day=by_day, **shown)
@@ -81,7 +81,7 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     return body
 
 
-def _over_time(history: pl.DataFrame, flywheel: Flywheel) -> dg.MarkdownMetadataValue:
+def over_time(history: pl.DataFrame, flywheel: Flywheel) -> dg.MarkdownMetadataValue:
     """Draw the five columns that are furthest off, over time."""
     psi, bars = worst_psi(history), flywheel.model.drift
     if psi.is_empty():

@@ -25,7 +25,7 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, split, window
+from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, window
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
@@ -95,9 +95,10 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             if trains_on(model, day):
                 oldest, newest = window(flywheel, day)
                 build.require(context, source, oldest, newest)
-                row, pictures = _train(build, flywheel, day)
+                row = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
                 _promote(build, flywheel, day, row)
+                pictures = _draw(build, flywheel, day, row["judged_version"]) or pictures
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
@@ -174,15 +175,28 @@ def _pages(
     }
 
 
-def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any], dict[str, str]]:
-    """Train, judge and register a challenger; the row says what came of it, and pictures show."""
+def _draw(build: Build, flywheel: Flywheel, day: date, version: int | None) -> dict[str, str]:
+    """Draw how a version does on what it was judged on, and keep that on its MLflow run."""
+    if version is None or (flywheel.model.retrain == "daily" and not draws(day, day)):
+        return {}
+    table, first = f"{flywheel.name}/training_set", day - flywheel.model.gate.holdout + DAY
+    holdout = build.tables.read(table, training_schema(flywheel), first, day).collect()
+    shown = judged_figures(holdout, version_scorer(build, flywheel, version), flywheel)
+    pictures = {title: picture(spec) for title, spec in shown.items()}
+    for title, svg in pictures.items():
+        name = registered_name(flywheel)
+        build.registry.log_file(name, version, svg, f"plots/{title}.svg")
+    return pictures
+
+
+def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
+    """Train, judge and register a challenger; the row says what came of it."""
     table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
     read = build.tables.version(table) or 0
     rows = build.tables.read(table, training_schema(flywheel), first, last, version=read)
     standing = ledger_of(build, flywheel).champion(day - DAY)
     registered: list[int] = []
     sources: dict[int, TrainingRows] = {}
-    loaded_as: list[Scorer] = []
 
     def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
         source = TrainingRows(
@@ -198,15 +212,13 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
         registered.append(version)
         sources[version] = source
         loaded = version_scorer(build, flywheel, version)
-        loaded_as.append(loaded)
         _keep_profile(build, flywheel, day, version, used, loaded)
         return loaded
 
     champion = None
     if standing is not None:
         champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
-    matured = rows.collect()
-    made = challenge(matured, flywheel, day, champion, admit)
+    made = challenge(rows.collect(), flywheel, day, champion, admit)
     verdict = asdict(made.verdict)
     if registered:
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
@@ -225,15 +237,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
     }
     for version, source in sources.items():
         _describe(build, flywheel, version, source, row)
-    pictures: dict[str, str] = {}
-    if loaded_as and (flywheel.model.retrain != "daily" or draws(day, day)):
-        holdout = split(matured, flywheel, day)[1]
-        shown = judged_figures(holdout, loaded_as[0], flywheel)
-        pictures = {title: picture(spec) for title, spec in shown.items()}
-        for title, svg in pictures.items():
-            name = registered_name(flywheel)
-            build.registry.log_file(name, registered[0], svg, f"plots/{title}.svg")
-    return row, pictures
+    return row
 
 
 def _describe(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.models import ModelSignature
 
 COMMON = 20
@@ -32,13 +31,15 @@ def signature(features: pl.DataFrame, n_outputs: int) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
-    taken = [ColSpec(_type(features[name]), name, required=False) for name in features.columns]
+    taken: list[ColSpec | TensorSpec] = [
+        ColSpec(_type(features[name]), name, required=False) for name in features.columns
+    ]
     given = TensorSpec(np.dtype(np.float64), (-1, n_outputs))
     return ModelSignature(inputs=Schema(taken), outputs=Schema([given]))
 
 
-def example(features: pl.DataFrame) -> "pd.DataFrame":
-    """Make up one row: the median of numbers, a text that many rows share, else nothing.
+def example(features: pl.DataFrame) -> Any:
+    """Make up one row, a pandas frame: the median of numbers, a text that many rows share, else nothing.
 
     So nobody's row is kept with a model, and whoever is forgotten is not in it.
     """
@@ -75,4 +76,4 @@ def _type(values: pl.Series) -> Any:
         return DataType.double
     if dtype.is_integer() and not values.null_count():
         return DataType.long
-    return AnyType()
+    return AnyType()  # type: ignore[no-untyped-call]  # mlflow leaves it out
