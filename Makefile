@@ -28,7 +28,7 @@ effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writ
 	$(BIN)/python -m flywheel_benchmarks.effect
 
 test: lint ## Everything CI checks: format, lint, types, layers, tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: $(INSTALLED) ## Check format, lint, types and layers, without the tests.
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.compile import compile_flywheels
-from flywheel_assets.flywheels import FLYWHEELS
+from flywheel_assets.project import declared
 from flywheel_assets.stores.home import current_home
 
-defs = compile_flywheels(build_for(current_home()), FLYWHEELS)
+defs = compile_flywheels(build_for(current_home()), declared())

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 
 Observations: TypeAlias = Mapping[str, pl.DataFrame]
 """By the observation's name: its fields, ``event_time`` (UTC), and, where they are not null,
-``known_at`` (``event_time``, if left out) and the ``decision_id`` that a row answers."""
+``known_at`` (``event_time``, if left out), the ``decision_id`` that a row answers, its
+``observation_id``, and that which it ``corrects`` or ``retracts``."""
 
 
 class World(Protocol):
@@ -106,7 +107,7 @@ class Rehearsal:
     trainings: list[tuple[date, int, Verdict]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self._tables = _Tables(self.flywheel)
+        self._tables = Remembered(self.flywheel)
         self._champion = self.scorer
         self._judged: Scorer | None = None
         self._registered = 0
@@ -133,7 +134,7 @@ class Rehearsal:
             if trains_on(self.flywheel.model, day):
                 self._train(day)
         self.decisions = self._decide(day)
-        self._published[day] = _observed(self.decisions, self.flywheel)
+        self._published[day] = as_observed(self.decisions, self.flywheel)
         return self.decisions
 
     @property
@@ -180,7 +181,7 @@ class Rehearsal:
         published = None
         if counted is not None:
             recent = [rows for decided, rows in self._published.items() if decided >= day - counted]
-            published = pl.concat([_observed(self.decisions.clear(), self.flywheel), *recent])
+            published = pl.concat([as_observed(self.decisions.clear(), self.flywheel), *recent])
         considered = candidates(self._snapshots[day], self.flywheel, history, published)
         predicted = None
         if self._champion is not None and considered.height:
@@ -199,7 +200,7 @@ def without_exploration(flywheel: Flywheel) -> Flywheel:
     return replace(flywheel, decisions=replace(flywheel.policy, exploration=None, control=0.0))
 
 
-class _Tables:
+class Remembered:
     """Observations, facts and dimensions that grow by a day at a time."""
 
     def __init__(self, flywheel: Flywheel) -> None:
@@ -247,6 +248,10 @@ class _Tables:
         rows = self._facts[fact]
         return rows if first is None else rows.filter(pl.col(PARTITION) >= first)
 
+    def dimension(self, dimension: Dimension) -> pl.DataFrame:
+        """Give a dimension's changes."""
+        return self._dimensions[dimension]
+
     def features(self, view: FeatureView, day: date) -> pl.DataFrame:
         """Compute a view as of the close of a day."""
         rows, longest = self._facts[view.fact], view.longest_window
@@ -261,7 +266,7 @@ class _Tables:
     def _settled(
         self, observation: Observation, rows: pl.DataFrame, first: date, last: date
     ) -> pl.DataFrame:
-        checked = validate(_as_raw(rows, observation), observation, API)
+        checked = validate(as_raw(rows, observation), observation, API)
         known = self._observed[observation.name]
         same = checked.select(OBSERVATION_ID).drop_nulls().unique()
         again = known.join(same, on=OBSERVATION_ID, how="semi")
@@ -276,16 +281,17 @@ class _Tables:
         return new
 
 
-def _as_raw(rows: pl.DataFrame, observation: Observation) -> pl.DataFrame:
+def as_raw(rows: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     """Lay out a world's rows as the API's records are, for the same validation."""
     known = pl.col(KNOWN_AT) if KNOWN_AT in rows.columns else pl.col(EVENT_TIME).alias(KNOWN_AT)
     nothing = pl.lit(None, dtype=pl.String)
-    links = [pl.col(c) if c in rows.columns else nothing.alias(c) for c in LINKS]
+    said = (OBSERVATION_ID, *LINKS)
+    links = [pl.col(c) if c in rows.columns else nothing.alias(c) for c in said]
     return rows.select(
         *observation.schema,
         EVENT_TIME,
         known,
-        *(link.alias(SAID[name]) for name, link in zip(LINKS, links, strict=True)),
+        *(link.alias(SAID[name]) for name, link in zip(said, links, strict=True)),
         pl.lit("world").alias(FILE),
         pl.int_range(1, pl.len() + 1).alias(LINE),
         nothing.alias(PROBLEM),
@@ -293,7 +299,7 @@ def _as_raw(rows: pl.DataFrame, observation: Observation) -> pl.DataFrame:
     )
 
 
-def _observed(decisions: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+def as_observed(decisions: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
     """Write decisions as they come back a partition later, in ``organize/fct_decision``."""
     candidate = pl.struct(f.name for f in candidate_type(flywheel).fields)
     return decisions.select(

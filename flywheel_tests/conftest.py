@@ -14,6 +14,7 @@ from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.serving import DAY, publish, serving
+from flywheel_tests.web import Web, spun_web
 
 # Where other work keeps the cores busy OpenMP's threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 FIRST = date(2026, 1, 5)
 LAST = FIRST + timedelta(days=71)
 """Outcomes take thirty days: after sixty there is training apart from what is judged."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares fixtures: a file, or all that needs a home that turned."""
+    for item in items:
+        homes = {"spun", "web"}.intersection(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(min(homes, default=item.path.name)))
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +94,9 @@ def url(api_home: Home, api_log: Path) -> Iterator[str]:
     """Serve the home without keys."""
     with serving(api_home, api_log) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Web:
+    """Turn two flywheels that share one observation; who changes the home comes after who reads."""
+    return spun_web(tmp_path_factory.mktemp("web"))

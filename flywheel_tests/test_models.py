@@ -189,14 +189,13 @@ def test_plain_mlflow_scores_a_frame_of_the_view(tmp_path: Path) -> None:
 
 
 def test_a_made_up_row_is_nobodys() -> None:
-    """Whole numbers stay whole, and no text is shown that few share."""
+    """Whole numbers stay whole, and no text is shown, however many rows share it."""
     rows = pl.DataFrame(
         {
             "spent": [*[1.0] * 30, 5.0, None, float("nan")],
             "orders": [1, 2, *[3] * 31],
             "unknown": pl.Series([None] * 33, dtype=pl.Int64),
-            "country": [*["France"] * 20, *["Spain"] * 12, "Malta"],
-            "name": [f"name {i}" for i in range(33)],
+            "country": ["France"] * 33,
             "asked": [True] * 33,
         }
     )
@@ -205,8 +204,7 @@ def test_a_made_up_row_is_nobodys() -> None:
         "spent": 1.0,
         "orders": 3,
         "unknown": None,
-        "country": "France",
-        "name": None,
+        "country": None,
         "asked": False,
     }
     types = {c.name: str(c.type) for c in signature(rows, 1).inputs.inputs}

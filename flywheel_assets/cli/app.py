@@ -1,39 +1,170 @@
-"""The command line itself: what its commands share."""
+"""The command line itself: what its commands share, and how it ends when one fails."""
 
+import json
+import os
+import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.errors import HomeError, nearest
+from flywheel_assets.errors import FlywheelError, HomeError
+from flywheel_assets.stores.home import Home, current_home
 
-app = typer.Typer(help="Turn flywheels: decide, collect, organize, learn.", no_args_is_help=True)
+START, TURN, LOOK = "Start", "Turn the wheel", "Look at it"
+DECIDE, CHANGE, MEND, SERVE = "Who decides", "Change it knowingly", "Mend it", "Close the loop"
+PANELS = (START, TURN, LOOK, DECIDE, CHANGE, MEND, SERVE)
+"""The headings of ``flywheel --help``, in their order: the loop's."""
+TRACEBACK = "FLYWHEEL_TRACEBACK"
+REFUSED, USAGE, INTERRUPTED = 1, 2, 130
+EPILOG = (
+    "Exit status: 0 done, and nothing is wrong; 1 refused or failed, or something needs attention "
+    "(status, doctor, validate, reproduce, log); 2 a mistake in the command line, and of plan: "
+    "something has to be made again; 3 of plan: something that others use breaks; 130 ended by "
+    "Ctrl-C: the same command goes on where it was."
+)
+
+
+class Loop(TyperGroup):
+    """Lists commands under the headings of the loop, and ends each failure in one message."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Order the commands as their headings are."""
+        order = {panel: place for place, panel in enumerate(PANELS)}
+
+        def place(name: str) -> int:
+            command = self.get_command(ctx, name)
+            panel = getattr(command, "rich_help_panel", None)
+            return order.get(str(panel), len(order))
+
+        return sorted(super().list_commands(ctx), key=place)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what it raises is said in words, with the exit status that belongs to it.
+
+        The traceback is shown where `--traceback` or ``FLYWHEEL_TRACEBACK`` asks for it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("[yellow]interrupted:[/yellow] what was written stays, what was not is as before.")
+            _say("To go on where it was, run the same command again.")
+            raise typer.Exit(INTERRUPTED) from None
+        except FlywheelError as error:
+            if _wants_traceback(ctx):
+                raise
+            _say("[red]error:[/red] " + _escaped(str(error)))
+            raise typer.Exit(REFUSED) from None
+        except Exception as error:
+            if _ends(error) or _wants_traceback(ctx):
+                raise
+            _say(f"[red]unexpected {type(error).__name__}:[/red] " + _escaped(str(error)))
+            _say(f"This is a mistake of ours, or of the machine: {TRACEBACK}=1 shows where.")
+            raise typer.Exit(REFUSED) from None
+
+
+app = typer.Typer(
+    cls=Loop,
+    help="The flywheel: collect, organize, features, training_set, model, decisions, and again.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
 console = Console()
 
-Name = Annotated[str, typer.Argument(help="The flywheel.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")]
 To = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")]
 
 
-def find(name: str) -> Flywheel:
-    """Find a declared flywheel by its name.
+def completed(incomplete: str) -> list[str]:
+    """Complete the name of a flywheel in the shell."""
+    from flywheel_assets.project import declared
+
+    return [f.name for f in declared() if f.name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        help="The flywheel; the first that is listed without it.", autocompletion=completed
+    ),
+]
+FlywheelName = Annotated[str, typer.Argument(metavar="FLYWHEEL", autocompletion=completed)]
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", envvar=TRACEBACK, help="Show where an error was raised.")
+    ] = False,
+) -> None:
+    """Take what goes before every command."""
+    ctx.obj = {"traceback": traceback}
+
+
+def opened() -> Home:
+    """Find the home, in which something must have run.
+
+    Raises
+    ------
+    HomeError
+        For one that nothing has run in.
+    """
+    home = current_home()
+    if home.settings() is None:
+        raise HomeError(
+            expected=f"a home at {home.root}",
+            found="none",
+            remedy="run `flywheel run` or `flywheel demo` first, or set FLYWHEEL_HOME",
+        )
+    return home
+
+
+def find(name: str | None) -> Flywheel:
+    """Find a declared flywheel by its name; the first, without one.
 
     Raises
     ------
     HomeError
         For a name that none has.
     """
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared, named
 
-    for flywheel in FLYWHEELS:
-        if flywheel.name == name:
-            return flywheel
-    names = [f.name for f in FLYWHEELS]
-    raise HomeError(expected="a declared flywheel", found=name, remedy=nearest(name, names))
+    return named(declared(), name)
 
 
 def today() -> date:
     """Give the day that has not closed yet (UTC)."""
     return datetime.now(UTC).date()
+
+
+def print_json(found: Sequence[Any] | dict[str, Any]) -> None:
+    """Print something for scripts; days and times are ISO 8601."""
+    sys.stdout.write(json.dumps(found, indent=1, default=str) + "\n")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _wants_traceback(ctx: Any) -> bool:
+    asked = (ctx.obj or {}).get("traceback") if isinstance(ctx.obj, dict) else None
+    return bool(os.environ.get(TRACEBACK)) if asked is None else bool(asked)
+
+
+def _ends(error: BaseException) -> bool:
+    """Say whether it is one of typer's own ways to end a command."""
+    return type(error).__module__.split(".")[0] in {"click", "typer"}

@@ -1,7 +1,6 @@
 """Change a declaration knowing what it touches: plan, apply, impact, owners."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import app, console
+from flywheel_assets.cli.app import CHANGE, LOOK, AsJson, app, console, opened, print_json
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.planning import Step
     from flywheel_assets.dagster_assets.status import TableStatus
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 SOMETHING, BREAKING = 2, 3
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGE)
 def plan(
     as_json: AsJson = False,
     against: Annotated[
@@ -39,14 +37,14 @@ def plan(
     """
     from flywheel_assets.changes.meaning import meanings
     from flywheel_assets.changes.plan import Grade
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
     if save is not None:
-        declared = {table: asdict(one) for table, one in meanings(FLYWHEELS).items()}
-        save.write_text(json.dumps(declared, indent=1) + "\n", encoding="utf-8")
+        meant = {table: asdict(one) for table, one in meanings(declared()).items()}
+        save.write_text(json.dumps(meant, indent=1) + "\n", encoding="utf-8")
     planned = _against(against) if against else _of_home()
     if as_json:
-        sys.stdout.write(json.dumps([_as_json(step) for step in planned], indent=1) + "\n")
+        print_json([_as_json(step) for step in planned])
     else:
         _show(planned)
     worst = max((step.change.grade for step in planned), default=Grade.DESCRIPTION)
@@ -54,7 +52,7 @@ def plan(
         raise typer.Exit(BREAKING if worst is Grade.BREAKING else SOMETHING)
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGE)
 def apply() -> None:
     """Carry out the plan: make again what has to be, and nothing else.
 
@@ -64,21 +62,21 @@ def apply() -> None:
     from flywheel_assets.cli.progress import progress
     from flywheel_assets.dagster_assets.planning import apply as carry_out
     from flywheel_assets.dagster_assets.turn import Turner
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
     planned = _of_home()
     days = sum(step.n_days for step in planned)
     if not days:
         console.print("Nothing to make again.")
         return
-    turner = Turner(current_home(), FLYWHEELS)
+    turner = Turner(current_home(), declared())
     with progress(days) as report:
         for step in carry_out(planned, turner, report):
             if step.n_days:
                 console.print(f"{step.change.table}: {step.n_days} days made again")
 
 
-@app.command()
+@app.command(rich_help_panel=CHANGE)
 def impact(
     what: Annotated[str, typer.Argument(help="A table, table.column, or an owner.")],
     upstream: Annotated[bool, typer.Option(help="What it is made of, instead.")] = False,
@@ -86,9 +84,10 @@ def impact(
 ) -> None:
     """Say what is made of a column, by column, to the decision and its owner."""
     from flywheel_assets.changes import lineage, owners
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    graph, whose = lineage(FLYWHEELS), owners(FLYWHEELS)
+    flywheels = declared()
+    graph, whose = lineage(flywheels), owners(flywheels)
     owned = [table for table, names in whose.items() if what in names]
     start = [c for t in owned for c in graph.columns(t)] if owned else graph.find(what)
     found: dict[str, list[str]] = {}
@@ -96,7 +95,7 @@ def impact(
         found.setdefault(column.table, []).append(column.name)
     if as_json:
         told = {t: {"columns": names, "owners": whose[t]} for t, names in found.items()}
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        print_json(told)
         return
     title = f"{'Up' if upstream else 'Down'}stream of {what}"
     shown = Table("table", "columns", "owners", title=title)
@@ -105,7 +104,7 @@ def impact(
     console.print(shown if found else f"{title}: nothing.")
 
 
-@app.command(name="owners")
+@app.command(name="owners", rich_help_panel=CHANGE)
 def show_owners(
     codeowners: Annotated[
         Path | None, typer.Option(help="Write a CODEOWNERS file, by file of declarations.")
@@ -116,14 +115,14 @@ def show_owners(
     """Say who owns what, in the order of the loop, and what nobody can be called about."""
     from flywheel_assets.changes import owners
     from flywheel_assets.changes.owners import code_owners, on_call
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
     if codeowners is not None:
-        codeowners.write_text(code_owners(FLYWHEELS, organization), encoding="utf-8")
-    whose = owners(FLYWHEELS)
+        codeowners.write_text(code_owners(declared(), organization), encoding="utf-8")
+    whose = owners(declared())
     if as_json:
         told = {t: {"owners": o, "on_call": on_call(o)} for t, o in whose.items()}
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        print_json(told)
         return
     shown = Table("table", "owners", "on call")
     for table, names in whose.items():
@@ -131,17 +130,17 @@ def show_owners(
     console.print(shown)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def status(as_json: AsJson = False) -> None:
     """Say which tables need attention, the most pressing first; exit 1 while one does."""
     from flywheel_assets.dagster_assets.status import Urgency
     from flywheel_assets.dagster_assets.status import status as look
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    found = look(current_home(), FLYWHEELS)
+    found = look(opened(), declared())
     if as_json:
         told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
-        sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
+        print_json(told)
     else:
         shown = Table("table", "newest", "needs attention", "owners", show_lines=True)
         for one in found:
@@ -166,24 +165,24 @@ def _of_home() -> list["Step"]:
     from flywheel_assets.changes.meaning import meanings
     from flywheel_assets.dagster_assets.planning import seconds_per_day, steps
     from flywheel_assets.dagster_assets.turn import Turner
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
     home = current_home()
     speeds = {}
     if home.settings() is not None:
-        speeds = seconds_per_day(Turner(home, FLYWHEELS), meanings(FLYWHEELS))
-    return steps(home, FLYWHEELS, speeds)
+        speeds = seconds_per_day(Turner(home, declared()), meanings(declared()))
+    return steps(home, declared(), speeds)
 
 
 def _against(file: Path) -> list["Step"]:
     from flywheel_assets.changes.meaning import Meaning, meanings
     from flywheel_assets.changes.plan import plan as compare
     from flywheel_assets.dagster_assets.planning import Step
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
     kept = json.loads(file.read_text(encoding="utf-8"))
     before = {table: Meaning(**one) for table, one in kept.items()}
-    return [Step(change, (), 0, None) for change in compare(before, meanings(FLYWHEELS))]
+    return [Step(change, (), 0, None) for change in compare(before, meanings(declared()))]
 
 
 def _as_json(step: "Step") -> dict[str, Any]:

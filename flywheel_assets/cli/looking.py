@@ -4,25 +4,38 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import From, Name, To, app, console, find
+from flywheel_assets.cli.app import (
+    LOOK,
+    AsJson,
+    From,
+    Name,
+    To,
+    app,
+    console,
+    find,
+    opened,
+    print_json,
+)
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import current_home
 
 
-@app.command()
-def performance(first: From, last: To, name: Name = "repurchase") -> None:
+@app.command(rich_help_panel=LOOK)
+def performance(first: From, last: To, name: Name = None, as_json: AsJson = False) -> None:
     """Measure decisions whose outcome has matured: those decided from the first to the last day."""
     from flywheel_assets.stages.performance import pooled
     from flywheel_assets.stages.training_set import training_schema
     from flywheel_assets.stores.tables import Tables
 
     flywheel = find(name)
+    name = flywheel.name
     wait = flywheel.outcome.matures_after
     table = Tables(current_home().lakehouse).read(
         f"{name}/training_set",
@@ -37,38 +50,43 @@ def performance(first: From, last: To, name: Name = "repurchase") -> None:
             found="none",
             remedy=f"run to {last.date() + wait} first: outcomes take {wait.days} days to mature",
         )
+    ranked = pooled(matured, flywheel)
+    if as_json:
+        print_json(ranked.to_dicts())
+        return
     shown = Table("ranking", "decisions", "ROC AUC", "precision at capacity")
-    for row in pooled(matured, flywheel).iter_rows(named=True):
+    for row in ranked.iter_rows(named=True):
         auc = "-" if row["roc_auc"] is None else f"{row['roc_auc']:.4f}"
         precision = f"{row['precision_at_capacity']:.4f}"
         shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
     console.print(shown)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def trace(
     identifier: Annotated[str, typer.Argument(help="Of an observation or decision.")],
+    as_json: AsJson = False,
 ) -> None:
     """Follow one observation or decision through every table, by its id."""
     from flywheel_assets.api.trace import trace as follow
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
+    steps = follow(current_home(), declared(), identifier)
+    if as_json:
+        print_json([asdict(step) for step in steps])
+        return
     table = Table("table", "what stands there", show_lines=True)
-    for step in follow(current_home(), FLYWHEELS, identifier):
+    for step in steps:
         table.add_row(step.table, step.what)
     console.print(table)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     """Open Dagster's and MLflow's pages on the home, on this machine only."""
     from flywheel_assets.stores.models import Models
 
-    home = current_home()
-    if home.settings() is None:
-        raise HomeError(
-            expected=f"a home at {home.root}", found="none", remedy="run `make run` first"
-        )
+    home = opened()
     models = Models(home.mlflow)
     models.client()
     environment = os.environ | {

@@ -1,13 +1,16 @@
-"""How far a command that turns a flywheel has come."""
+"""How far a command has come: bars with rate and time left on a terminal, plain lines elsewhere."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from flywheel_assets.cli.app import console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.progress import ProgressColumn
 
     from flywheel_assets.dagster_assets.turn import Run
 
@@ -30,7 +33,7 @@ def progress(total: int) -> "Iterator[Callable[[Run], None]]":
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("asset days"),
+        _rate("asset days"),
         TimeRemainingColumn(),
         console=console,
     )
@@ -41,10 +44,50 @@ def progress(total: int) -> "Iterator[Callable[[Run], None]]":
         )
 
 
-def _what(run: "Run") -> str:
-    return run.assets[0] if len(run.assets) == 1 else f"{run.assets[0]} to {run.assets[-1]}"
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on a terminal that something whose end is not known goes on."""
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
+def reading(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Show how much of a file was read, on a terminal and where its size is known."""
+    from rich.progress import wrap_file
+
+    try:
+        size = os.fstat(file.fileno()).st_size
+    except (OSError, ValueError):  # what is no file, as in a test
+        size = 0
+    if not console.is_terminal or not size:
+        yield file
+        return
+    with wrap_file(file, size, description="logging", console=console) as wrapped:
+        yield wrapped
 
 
 def weight(run: "Run") -> int:
     """Count the asset days of a run."""
     return len(run.assets) * ((run.last - run.first).days + 1)
+
+
+def _what(run: "Run") -> str:
+    return run.assets[0] if len(run.assets) == 1 else f"{run.assets[0]} to {run.assets[-1]}"
+
+
+def _rate(unit: str) -> "ProgressColumn":
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many a second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.1f} {unit}/s")
+
+    return Rate()

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from flywheel_assets.cli.app import app, console, find
+from flywheel_assets.cli.app import DECIDE, FlywheelName, app, console, find
+from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
-FlywheelName = Annotated[str, typer.Argument(metavar="FLYWHEEL")]
 Why = Annotated[str, typer.Option(help="Goes into the ledger.")]
 Since = Annotated[
     datetime | None,
@@ -16,7 +16,7 @@ Since = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def promote(
     name: FlywheelName,
     version: Annotated[int, typer.Argument(help="A registered version.")],
@@ -32,7 +32,7 @@ def promote(
     console.print(f"{name}: version {made.version} decides from {made.since} on.")
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def rollback(
     name: FlywheelName,
     why: Why,
@@ -48,7 +48,7 @@ def rollback(
     console.print(f"{name}: back to version {made.version}, from {made.since} on.")
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def reproduce(
     name: FlywheelName,
     version: Annotated[int, typer.Argument(help="A registered version.")],
@@ -57,7 +57,8 @@ def reproduce(
     from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.reproducing import reproduce as train_again
 
-    made = train_again(build_for(current_home()), find(name), version)
+    with working(f"Training version {version} again"):
+        made = train_again(build_for(current_home()), find(name), version)
     source = made.source
     console.print(
         f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from flywheel_assets.cli.app import Name, app, console, find
-from flywheel_assets.errors import HomeError
-from flywheel_assets.stores.home import current_home
+from flywheel_assets.cli.app import LOOK, Name, app, console, find, opened
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def report(
-    name: Name = "repurchase",
+    name: Name = None,
     out: Annotated[
         Path | None, typer.Option(help="The file; without it reports/NAME.html of the home.")
     ] = None,
@@ -22,12 +20,6 @@ def report(
     from flywheel_assets.dagster_assets.reporting import known
     from flywheel_assets.report import write
 
-    home, flywheel = current_home(), find(name)
-    if home.settings() is None:
-        raise HomeError(
-            expected=f"a home at {home.root}",
-            found="none",
-            remedy="set FLYWHEEL_HOME to where a flywheel has run, or run one first",
-        )
+    home, flywheel = opened(), find(name)
     file = write(home, flywheel, known(build_for(home), flywheel), out)
     console.print(f"Wrote {file}", soft_wrap=True)

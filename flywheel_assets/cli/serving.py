@@ -6,23 +6,24 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import app, console
+from flywheel_assets.cli.app import SERVE, AsJson, app, console, print_json
+from flywheel_assets.cli.progress import reading
 from flywheel_assets.stores.home import current_home
 
 keys = typer.Typer(help="API keys: who may log observations and read decisions.")
-app.add_typer(keys, name="keys", no_args_is_help=True)
+app.add_typer(keys, name="keys", no_args_is_help=True, rich_help_panel=SERVE)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVE)
 def api(host: str = "127.0.0.1", port: int = 8700) -> None:
     """Serve the API: observations in, decisions out. Off this machine it takes keys."""
     from flywheel_assets.api.service import serve
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    serve(current_home(), FLYWHEELS, host, port)
+    serve(current_home(), declared(), host, port)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVE)
 def log(
     file: Annotated[
         typer.FileBinaryRead, typer.Argument(help="Observations, a JSON object a line; - is stdin.")
@@ -32,10 +33,11 @@ def log(
 ) -> None:
     """Log observations from a file, and say which were not accepted and why."""
     from flywheel_assets.api.client import Local, Remote, log_lines
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    client = Remote(url, key) if url else Local(current_home(), FLYWHEELS)
-    told = log_lines(client, file, lambda line: typer.echo(line, err=True))
+    client = Remote(url, key) if url else Local(current_home(), declared())
+    with reading(file) as lines:
+        told = log_lines(client, lines, lambda line: typer.echo(line, err=True))
     typer.echo(", ".join(f"{n:,} {status}" for status, n in told.items()))
     if told["rejected"] or told["conflict"]:
         sys.exit(1)
@@ -53,24 +55,29 @@ def add_key(
     from flywheel_assets.api.keys import RIGHTS
     from flywheel_assets.api.service import key_store
     from flywheel_assets.declare.flywheel import catalog
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    declared = [o.name for o in catalog(FLYWHEELS).observations]
+    kinds = [o.name for o in catalog(declared()).observations]
     rights = [right for right, given in zip(RIGHTS, (read, write), strict=True) if given]
     secret, made = key_store(current_home()).add(
-        producer, rights, kind or (), declared=declared, records_per_second=rate
+        producer, rights, kind or (), declared=kinds, records_per_second=rate
     )
     typer.echo(f"Key {made.id} of {producer}; no one can show it again:", err=True)
     typer.echo(secret)
 
 
 @keys.command("list")
-def list_keys() -> None:
+def list_keys(as_json: AsJson = False) -> None:
     """List the keys: whose they are and what they may, not the keys themselves."""
     from flywheel_assets.api.service import key_store
 
+    found = key_store(current_home()).all()
+    if as_json:
+        shown = ("id", "producer", "rights", "kinds", "records_per_second", "created_at")
+        print_json([{n: getattr(key, n) for n in (*shown, "revoked_at")} for key in found])
+        return
     table = Table("id", "producer", "rights", "kinds", "records/s", "made", "revoked")
-    for key in key_store(current_home()).all():
+    for key in found:
         rights, kinds = " ".join(key.rights), " ".join(key.kinds) or "all"
         rate, revoked = f"{key.records_per_second:g}", key.revoked_at or ""
         table.add_row(key.id, key.producer, rights, kinds, rate, key.created_at, revoked)

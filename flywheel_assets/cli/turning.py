@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import From, Name, To, app, console, find, today
+from flywheel_assets.cli.app import TURN, From, Name, To, app, console, find, today
 from flywheel_assets.cli.progress import progress, weight
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
@@ -23,14 +23,14 @@ DAY = timedelta(days=1)
 SourceDir = Annotated[
     Path | None,
     typer.Option(
-        help="Where the daily files are, instead of the declared place; of several observations, "
-        "in a folder of its name each."
+        help="Where the data is, instead of the declared place: a file or a folder of daily files; "
+        "of several observations, in a folder of its name each."
     ),
 ]
 
 
-@app.command()
-def run(first: From, last: To, name: Name = "repurchase", source: SourceDir = None) -> None:
+@app.command(rich_help_panel=TURN)
+def run(first: From, last: To, name: Name = None, source: SourceDir = None) -> None:
     """Turn a flywheel over a range of days; run again, it goes on where it was."""
     flywheel = find(name)
     home = current_home()
@@ -40,7 +40,7 @@ def run(first: From, last: To, name: Name = "repurchase", source: SourceDir = No
         _replay(home, flywheel, first.date(), last.date(), source)
 
 
-@app.command()
+@app.command(rich_help_panel=TURN)
 def demo() -> None:
     """Turn repurchase for 90 days with a simulated shop that reacts to its decisions."""
     home = current_home()
@@ -51,20 +51,20 @@ def demo() -> None:
 
 def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Path | None) -> None:
     from flywheel_assets.dagster_assets.turn import Turner, replay
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
 
-    sources = _sources(flywheel, source.resolve()) if source else {}
+    given = sources(flywheel, source.resolve()) if source else {}
     _check_range(first, last)
     ongoing = last >= today() - DAY
-    home.extend(first, last, sources, ongoing=ongoing, demo=False)
-    turner = Turner(home, FLYWHEELS)
+    home.extend(first, last, given, ongoing=ongoing, demo=False)
+    turner = Turner(home, declared())
     runs = list(replay(flywheel, first, last))
     with progress(sum(weight(r) for r in runs)) as step:
         turner.turn(runs, step)
     _summary(turner, flywheel, last)
 
 
-def _sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
+def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
     """Say where each observation's daily files are, in a folder or in those below it."""
     names = [o.name for o in catalog([flywheel]).observations if (folder / o.name).is_dir()]
     if names:
@@ -76,13 +76,13 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> Non
     from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
-    from flywheel_assets.flywheels import FLYWHEELS
+    from flywheel_assets.project import declared
     from flywheel_assets.worlds.shop import ShopConfig
 
     _check_range(first, last)
     settings = home.extend(first, last, {}, ongoing=True, demo=True)
     shop = prepare(home, flywheel, ShopConfig(start=settings.start))
-    turner = Turner(home, FLYWHEELS)
+    turner = Turner(home, declared())
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with progress(total) as step:
         turn_with(shop, turner, flywheel, first, last, progress=step)
@@ -128,7 +128,7 @@ def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
         console.print(f"Champion: {flywheel.model.name} version {version}{judged}.")
     _time(turner.clock)
     console.print(f"Tables: {turner.home.lakehouse}", soft_wrap=True)
-    console.print("Look at it: make ui")
+    console.print("Look at it: flywheel ui")
 
 
 def _time(clock: "Clock") -> None:

@@ -31,9 +31,15 @@ from flywheel_assets.declare.rules import (
     PARTITION,
 )
 from flywheel_assets.report import figures
+from flywheel_assets.report.flow import told
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import ACCOUNT_SCHEMA, REJECTED_SCHEMA, observation_schema
+from flywheel_assets.stages.collect import (
+    ACCOUNT_SCHEMA,
+    REJECTED_COLUMNS,
+    REJECTED_SCHEMA,
+    observation_schema,
+)
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
     DECISION_COLUMNS,
@@ -127,19 +133,12 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
 def _over_time(build: Build, key: str, last: date) -> dict[str, Any]:
     """Draw what was rejected in four weeks, by reason."""
     rows = build.tables.read(key, REJECTED_SCHEMA, last - 28 * DAY, last)
-    counted = rows.group_by(pl.col(PARTITION).alias("day"), "reason").agg(pl.len().alias("n"))
+    reason = told(pl.col("reason"))
+    counted = rows.group_by(pl.col(PARTITION).alias("day"), reason).agg(pl.len().alias("n"))
     found = counted.sort("day", "reason").collect()
     if found.is_empty():
         return {}
     return {"rejected_by_reason": plot(figures.stacked(found, "reason", WIDTH), "Rejected")}
-
-
-REJECTED_COLUMNS = {
-    "reason": "Each field that breaks the contract: what was expected, what was found.",
-    "file": "Where the record stood; api for what was logged.",
-    "line": "Which record of the file, from 1, or of all that was logged.",
-    "record": "The record as it was.",
-}
 
 
 def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:

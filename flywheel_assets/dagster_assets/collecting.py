@@ -18,6 +18,7 @@ from flywheel_assets.stages.collect import (
     validate,
 )
 from flywheel_assets.stages.received import API, as_raw, repeats
+from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox
 from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, received_table
@@ -52,7 +53,8 @@ class Collecting:
         """
         kind, horizon = self.observation.name, self.observation.duplicates_within
         with closing(Inbox(self.home.inbox)) as inbox:
-            drain(inbox, self.tables, kind, first, last, start=self.settings.start)
+            start, suppressed = self.settings.start, Suppressed.of(self.home)
+            drain(inbox, self.tables, kind, first, last, start=start, suppressed=suppressed)
             result, received = self._settle(first, last)
             self._write(result, first, last)
             forget(inbox, kind, last, horizon)
@@ -63,6 +65,7 @@ class Collecting:
         read = self.tables.read
         received = read(received_table(observation.name), RECEIVED_SCHEMA, first, last).collect()
         checked = pl.concat([*self._from_source(first, last), self._from_api(received)])
+        checked = Suppressed.of(self.home).in_collected(checked)
         schema = observation_schema(observation)
         known = read(f"collect/{observation.name}", schema, first - horizon, first - DAY).collect()
         again = repeats(received)

@@ -21,22 +21,12 @@ from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
 from flywheel_assets.stages.distance import Profile
-from flywheel_assets.stages.drift import DRIFT_SCHEMA, PROFILE_SCHEMA, profiles
+from flywheel_assets.stages.drift import DRIFT_COLUMNS, DRIFT_SCHEMA, PROFILE_SCHEMA, profiles
 from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 
 LOOKED_BACK = timedelta(days=60)
 SHIFT, CALIBRATION = ("psi", "ks"), ("calibration_error",)
-DRIFT_COLUMNS = {
-    "column": "A feature of the model, the score, or the outcome.",
-    "measure": "psi (population stability index), ks (Kolmogorov-Smirnov distance, 0 to 1) or "
-    "calibration_error (expected, 0 to 1); null where the column could not be measured.",
-    "value": "Of the measure, against the model's training rows.",
-    "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
-    "level": "ok, warn or error, by the declared levels; ok while chance explains the value.",
-    "n_rows": "The rows of the day that were looked at.",
-    "version": "The model that decided.",
-}
 
 
 def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:

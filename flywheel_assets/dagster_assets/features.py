@@ -1,7 +1,6 @@
 """features/<view>."""
 
-import math
-from datetime import date, timedelta
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -13,8 +12,8 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.clock import DAY, days
-from flywheel_assets.stages.features import feature_schema, features
+from flywheel_assets.stages.clock import days
+from flywheel_assets.stages.features import feature_schema, features, reach
 from flywheel_assets.stages.organize import dimension_schema, fact_schema
 
 
@@ -98,12 +97,3 @@ def oldest(build: Build, view: FeatureView, first: date) -> date:
     """Say which partition of its fact the view of a day reads first."""
     back = reach(view)
     return build.settings.start if back is None else first - back
-
-
-def reach(view: FeatureView) -> timedelta | None:
-    """Say how many partitions back the longest window reads; None for all."""
-    longest = view.longest_window
-    if longest is None:
-        return None
-    # A partition holds what became known on its day, and nothing is known long before it happens.
-    return math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY

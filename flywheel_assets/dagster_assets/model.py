@@ -25,7 +25,7 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.challenge import MODEL_SCHEMA, challenge, window
+from flywheel_assets.stages.challenge import MODEL_COLUMNS, MODEL_SCHEMA, challenge, window
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
@@ -122,28 +122,6 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         )
 
     return body
-
-
-MODEL_COLUMNS = {
-    "trained": "Whether a version was trained and registered on this day.",
-    "version": "The registered version: what decides, if it was promoted.",
-    "judged_version": "The version that the gate looked at; another, if trained again on all.",
-    "n_rows": "Matured decisions trained on, before the holdout.",
-    "n_holdout": "Newer matured decisions that it was judged on.",
-    "metric": "What it was judged by.",
-    "value": "The challenger's metric.",
-    "champion_version": "Whose judged version it was held against.",
-    "champion_value": "The champion's metric on the same rows.",
-    "gain": "By how much the challenger is better.",
-    "gain_lower": "The lower end of the gain's paired bootstrap interval.",
-    "gain_upper": "The upper end.",
-    "calibration_error": "Expected calibration error of the challenger, 0 to 1.",
-    "policy_value": "Off-policy: the reward a decision, deciding by the challenger.",
-    "policy_gain": "That less the champion's, or the bootstrap rule's; null without support.",
-    "policy_gain_lower": "The lower bound of the policy's gain.",
-    "promoted": "Whether it decides from this partition on.",
-    "verdict": "Why.",
-}
 
 
 def _skipped(reason: str) -> dict[str, Any]:

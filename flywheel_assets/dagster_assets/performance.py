@@ -25,7 +25,13 @@ from flywheel_assets.stages.alternatives import (
     alternatives,
 )
 from flywheel_assets.stages.clock import closes
-from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, SCORE, performance, pooled
+from flywheel_assets.stages.performance import (
+    PERFORMANCE_COLUMNS,
+    PERFORMANCE_SCHEMA,
+    SCORE,
+    performance,
+    pooled,
+)
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import decided_on, training_schema
 
@@ -124,22 +130,6 @@ def _over_time(build: Build, flywheel: Flywheel, last: date) -> dict[str, dg.Mar
     policies = {name: NAMES[name] for name in (LOGGED, BOOTSTRAP)}
     picture = figures.turning(earned, promoted, policies, WIDTH)
     return {"reward_over_time": plot(picture, "Reward per decision")}
-
-
-PERFORMANCE_COLUMNS = {
-    "ranking": "The logged score, or one of the policy's baselines on the same rows.",
-    "n_decisions": "Decisions that matured on the day.",
-    "outcome_rate": "The share of them that the outcome followed.",
-    "roc_auc": "Of the ranking against the outcome.",
-    "precision_at_capacity": "The outcome rate of as many of the best as the policy acts on.",
-    "qini": "Of the ranking against what acting changed in the reward, by explored decisions.",
-    "uplift_at_k": "What acting changed in the reward among the best 30%, per decision.",
-    "acted": "How many were acted on.",
-    "acted_outcome_rate": "The outcome rate of those.",
-    "held_outcome_rate": "The outcome rate of the others.",
-    "explored_outcome_rate": "The outcome rate of those that chance chose to act on.",
-    "reward": "What those acted on were worth; with arms, all.",
-}
 
 
 def _alternatives(build: Build, flywheel: Flywheel, matured: pl.DataFrame) -> pl.DataFrame:

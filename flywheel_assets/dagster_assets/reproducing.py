@@ -36,10 +36,19 @@ def reproduce(build: Build, flywheel: Flywheel, version: int) -> Reproduction:
     Raises
     ------
     HomeError
-        For a version that is not registered, or whose saved file is not the registered one.
+        For a version that is not registered, whose saved file is not the registered one, or that
+        was trained on somebody who was forgotten since.
     """
     name = registered_name(flywheel)
     source = build.registry.rows_of(name, version)
+    if receipts := build.registry.forgot(name, version):
+        raise HomeError(
+            expected=f"the {source.n_rows:,} rows that {name} version {version} was trained on",
+            found="that some of them were of people who were forgotten since, receipts "
+            f"{', '.join(receipts)}",
+            remedy="nothing brings those rows back, and nothing should; reproduce a version that "
+            "was trained later",
+        )
     differences = []
     if source.declaration != training_digest(flywheel):
         differences.append("the model is declared differently by now")

@@ -1,7 +1,7 @@
 """What of a home needs attention, the most pressing first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
@@ -9,12 +9,14 @@ from enum import IntEnum
 import dagster as dg
 
 from flywheel_assets.changes import owners
-from flywheel_assets.dagster_assets.build import build_for, today
+from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.planning import BESIDE, turning
+from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
 
 
@@ -45,7 +47,8 @@ class TableStatus:
     holes : tuple of date
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
-        Checks whose newest verdict is a failure, each with its message.
+        Checks whose newest verdict is a failure, each with its message. A model that was trained
+        on somebody who was forgotten is warned of, while it decides.
     """
 
     table: str
@@ -75,6 +78,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     instance = dg.DagsterInstance.get()
     graph = compile_flywheels(build, flywheels).resolve_asset_graph()
     whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
+    for table, text in _saw_forgotten(build, flywheels):
+        said.setdefault(table, []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
@@ -100,3 +105,21 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
 def _made(instance: dg.DagsterInstance, table: str) -> set[date]:
     keys = instance.get_materialized_partitions(dg.AssetKey(table.split("/")))
     return {date.fromisoformat(key) for key in keys}
+
+
+def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tuple[str, str]]:
+    """Name the models that decide, and were trained on somebody who was forgotten since."""
+    if not Receipts.of(build.home).all():
+        return  # and MLflow need not be asked
+    for flywheel in flywheels:
+        version = champion_as_of(build, flywheel, date.max)
+        if version is None:
+            continue
+        receipts = build.registry.forgot(registered_name(flywheel), version)
+        if receipts:
+            said = (
+                f"version {version} decides, and was trained on people who were forgotten since "
+                f"(receipts {', '.join(receipts)}): train again, {flywheel.model.retrain}, or "
+                f"promote another: flywheel promote {flywheel.name} VERSION --why ..."
+            )
+            yield f"{flywheel.name}/model", said

@@ -9,7 +9,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.coming_back import require_back
-from flywheel_assets.dagster_assets.features import inputs, reach, read_snapshots
+from flywheel_assets.dagster_assets.features import inputs, read_snapshots
 from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
@@ -17,6 +17,7 @@ from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT
+from flywheel_assets.stages.features import reach
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import seen_again, spine_schema
 from flywheel_assets.stages.training_set import (

@@ -141,11 +141,23 @@ def _counts(tables: Tables, name: str, first: date, last: date) -> dict[date, in
     return dict(rows.group_by(PARTITION).len().collect().iter_rows())
 
 
+def told(reason: pl.Expr) -> pl.Expr:
+    """Keep of a reason what was expected first: what was found may be somebody's.
+
+    Examples
+    --------
+    >>> said = pl.DataFrame({"reason": ["age: expected 0 or more, found -7; name: required, ..."]})
+    >>> said.select(told(pl.col("reason"))).item()
+    'age: expected 0 or more'
+    """
+    return reason.str.replace(r"(?s), found .*$", "")
+
+
 def _rejected(tables: Tables, flywheel: Flywheel, first: date, last: date) -> Iterator[Rejected]:
     day = pl.col(PARTITION)
     for observation in catalog([flywheel]).observations:
         rows = tables.read(f"collect/{observation.name}_rejected", REJECTED_SCHEMA, first, last)
-        grouped = rows.group_by("reason").agg(
+        grouped = rows.group_by(told(pl.col("reason"))).agg(
             pl.len().alias("n"), day.min().alias("since"), day.max().alias("until")
         )
         for reason, n, since, until in grouped.collect().iter_rows():

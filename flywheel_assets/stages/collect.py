@@ -35,6 +35,12 @@ REJECTED_SCHEMA: dict[str, pl.DataType] = {
     "line": pl.Int64(),
     "record": pl.String(),
 }
+REJECTED_COLUMNS = {
+    "reason": "Each field that breaks the contract: what was expected, what was found.",
+    "file": "Where the record stood; api for what was logged.",
+    "line": "Which record of the file, from 1, or of all that was logged.",
+    "record": "The record as it was.",
+}
 ACCOUNT_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "received": pl.Int64(),

@@ -45,6 +45,16 @@ DRIFT_SCHEMA: dict[str, pl.DataType] = {
     "n_rows": pl.Int64(),
     "version": pl.Int64(),
 }
+DRIFT_COLUMNS = {
+    "column": "A feature of the model, the score, or the outcome.",
+    "measure": "psi (population stability index), ks (Kolmogorov-Smirnov distance, 0 to 1) or "
+    "calibration_error (expected, 0 to 1); null where the column could not be measured.",
+    "value": "Of the measure, against the model's training rows.",
+    "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
+    "level": "ok, warn or error, by the declared levels; ok while chance explains the value.",
+    "n_rows": "The rows of the day that were looked at.",
+    "version": "The model that decided.",
+}
 OK, WARN, ERROR = "ok", "warn", "error"
 
 

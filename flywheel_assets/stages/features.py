@@ -1,7 +1,8 @@
 """Features: each entity's declared features as of the moment at which a partition closes."""
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
@@ -43,10 +44,29 @@ def features(
     DataFrame
         ``partition_date``, ``as_of``, the entity's keys, then the features in the declared order.
     """
-    frame = snapshot(facts, [closes(day) for day in days], view.aggregations, by=view.entity.keys)
     partition = (pl.col(AS_OF) - DAY).dt.date().alias(PARTITION)
-    whole = _completed(frame, dimensions, view).with_columns(partition)
-    return whole.select(PARTITION, AS_OF, *view.entity.keys, *view.descriptions)
+    return at_moments(facts, dimensions, view, [closes(day) for day in days]).select(
+        partition, pl.all()
+    )
+
+
+def at_moments(
+    facts: pl.DataFrame,
+    dimensions: Mapping[Dimension, pl.DataFrame],
+    view: FeatureView,
+    moments: Sequence[datetime],
+) -> pl.DataFrame:
+    """Compute the view as of any moments (UTC).
+
+    Returns
+    -------
+    DataFrame
+        ``as_of``, the entity's keys, then the features in the declared order; one row for each
+        entity that is in the view at the moment.
+    """
+    frame = snapshot(facts, moments, view.aggregations, by=view.entity.keys)
+    whole = _completed(frame, dimensions, view)
+    return whole.select(AS_OF, *view.entity.keys, *view.descriptions)
 
 
 def recomputed(
@@ -74,6 +94,15 @@ def recomputed(
     return _completed(frame, dimensions, view).select(
         *view.entity.keys, AS_OF, *(in_view.then(pl.col(n)).alias(n) for n in view.descriptions)
     )
+
+
+def reach(view: FeatureView) -> timedelta | None:
+    """Say how many partitions back the longest window reads; None for all."""
+    longest = view.longest_window
+    if longest is None:
+        return None
+    # A partition holds what became known on its day, and nothing is known long before it happens.
+    return math.ceil((longest + view.fact.observation.clock_tolerance) / DAY) * DAY
 
 
 def _completed(

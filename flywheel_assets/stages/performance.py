@@ -29,6 +29,20 @@ PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     "reward": pl.Float64(),
     "model_version": pl.Int64(),
 }
+PERFORMANCE_COLUMNS = {
+    "ranking": "The logged score, or one of the policy's baselines on the same rows.",
+    "n_decisions": "Decisions that matured on the day.",
+    "outcome_rate": "The share of them that the outcome followed.",
+    "roc_auc": "Of the ranking against the outcome.",
+    "precision_at_capacity": "The outcome rate of as many of the best as the policy acts on.",
+    "qini": "Of the ranking against what acting changed in the reward, by explored decisions.",
+    "uplift_at_k": "What acting changed in the reward among the best 30%, per decision.",
+    "acted": "How many were acted on.",
+    "acted_outcome_rate": "The outcome rate of those.",
+    "held_outcome_rate": "The outcome rate of the others.",
+    "explored_outcome_rate": "The outcome rate of those that chance chose to act on.",
+    "reward": "What those acted on were worth; with arms, all.",
+}
 
 
 def performance(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:

@@ -230,9 +230,9 @@ def _contest(considered: pl.DataFrame, predicted: Predicted | None, flywheel: Fl
         value = _by_rule(frame, flywheel.policy)
     else:
         check_fits(predicted, flywheel)
-        value = _ranked(predicted.expected, flywheel)
+        value = ranked(predicted.expected, flywheel)
         if isinstance(flywheel.policy.exploration, Thompson) and predicted.replicates is not None:
-            replicates = _ranked(predicted.replicates, flywheel)
+            replicates = ranked(predicted.replicates, flywheel)
     ids = frame.select(decision_id(flywheel)).to_series()
     return Contest(frame, ids, value, replicates, flywheel)
 
@@ -249,7 +249,7 @@ def _by_rule(frame: pl.DataFrame, policy: Policy) -> Floats:
     return _known(np.column_stack(columns))
 
 
-def _ranked(expected: Floats, flywheel: Flywheel) -> Floats:
+def ranked(expected: Floats, flywheel: Flywheel) -> Floats:
     """Give what is ranked, (..., n_rows, n_arms) or (..., n_rows, 1), from (..., n_actions)."""
     policy = flywheel.policy
     value = expected if isinstance(policy.allocation, Arms) else expected[..., :1]

@@ -2,9 +2,11 @@
 
 import json
 import os
+import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from flywheel_assets.errors import HomeError
 
@@ -152,5 +154,36 @@ class Home:
 
 
 def current_home() -> Home:
-    """Find the home: ``FLYWHEEL_HOME``, else ``data`` below the working directory."""
-    return Home(Path(os.environ.get("FLYWHEEL_HOME", "data")).resolve())
+    """Find the home: ``FLYWHEEL_HOME``, else ``data`` in the project, or the working directory."""
+    there = os.environ.get("FLYWHEEL_HOME")
+    return Home(Path(there or (project_folder() or Path()) / "data").resolve())
+
+
+def project_folder() -> Path | None:
+    """Find the project: the working directory or the nearest above it that says it is one.
+
+    That is a folder whose ``pyproject.toml`` has ``[tool.flywheel]``.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if project_settings(folder)), None)
+
+
+def project_settings(folder: Path) -> dict[str, Any]:
+    """Read ``[tool.flywheel]`` of a folder's ``pyproject.toml``; empty where there is none.
+
+    Raises
+    ------
+    HomeError
+        For a file that cannot be read.
+    """
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HomeError(
+            expected=f"{file} in TOML", found=str(error), remedy="correct it"
+        ) from error
+    settings: dict[str, Any] = found.get("tool", {}).get("flywheel", {})
+    return settings

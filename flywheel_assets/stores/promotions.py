@@ -37,6 +37,14 @@ PROMOTION_SCHEMA: dict[str, pl.DataType] = {
     "policy_gain": pl.Float64(),
     "policy_gain_lower": pl.Float64(),
 }
+PROMOTION_COLUMNS = {
+    "entry": "Its place on the day: 0 for the gate's, then those of people, which outrank it.",
+    "action": "promote or rollback.",
+    "version": "The registered version that decides from this partition on.",
+    "by": "Who said so.",
+    "reason": "Why.",
+}
+"""Those that a training's row has, too, mean what they mean there."""
 _SETTLES = ("version", "judged_version")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from flywheel_assets.declare.rules import EVENT_TIME, KNOWN_AT, OBSERVATION_ID, PARTITION
+from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.inbox import DAY_US, Entry, Inbox
 from flywheel_assets.stores.tables import Tables
 
@@ -37,7 +38,14 @@ def received_table(kind: str) -> str:
 
 
 def drain(  # noqa: PLR0913  from where, to where, what of it
-    inbox: Inbox, tables: Tables, kind: str, first: date, last: date, *, start: date
+    inbox: Inbox,
+    tables: Tables,
+    kind: str,
+    first: date,
+    last: date,
+    *,
+    start: date,
+    suppressed: Suppressed,
 ) -> None:
     """Move what was received on a range of closed days from the inbox to its table.
 
@@ -51,6 +59,8 @@ def drain(  # noqa: PLR0913  from where, to where, what of it
         Partitions, both included.
     start : date
         The home's first partition, into which everything known before it goes.
+    suppressed : Suppressed
+        Of whose records no more is kept than that they came.
 
     Raises
     ------
@@ -70,6 +80,7 @@ def drain(  # noqa: PLR0913  from where, to where, what of it
         merged = pl.concat([standing, _frame(entries, day)]).unique(
             ["seq", KNOWN_AT], keep="first", maintain_order=True
         )
+        merged = suppressed.in_received(merged)
         tables.replace(table, merged.sort("seq"), RECEIVED_SCHEMA, day, day, empty=False)
         for number in numbers:
             inbox.collected(kind, number)

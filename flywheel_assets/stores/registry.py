@@ -1,7 +1,7 @@
 """What MLflow's registry says of the versions of a model: their aliases, what they came from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Self
@@ -10,6 +10,8 @@ from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.models import PARTITION_TAG, Models
 
 JUDGED, SOURCE = "flywheel.judged_version", "flywheel.training_rows"
+FORGOTTEN = "flywheel.forgotten"
+"""The receipts of the people who were forgotten after a version had been trained on them."""
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,34 @@ class Registry:
         All models of the registry count, whoever declared them.
         """
         found: dict[str, set[int]] = {}
+        for _, _, rows in self.trained():
+            found.setdefault(rows.table, set()).add(rows.delta_version)
+        return found
+
+    def trained(self) -> Iterator[tuple[str, int, TrainingRows]]:
+        """List every registered version that says what it was trained on: name, version, rows."""
         token = None
         client = self.models.client()
         while True:
             page = client.search_model_versions("", page_token=token)
             for v in page:
                 if SOURCE in v.tags:
-                    rows = TrainingRows.parse(v.tags[SOURCE])
-                    found.setdefault(rows.table, set()).add(rows.delta_version)
+                    yield v.name, int(v.version), TrainingRows.parse(v.tags[SOURCE])
             token = page.token
             if not token:
-                return found
+                return
+
+    def flag(self, name: str, version: int, receipt: str) -> None:
+        """Note that a version was trained on somebody who is being forgotten."""
+        noted = self.forgot(name, version)
+        if receipt not in noted:
+            text = ",".join([*noted, receipt])
+            self.models.client().set_model_version_tag(name, str(version), FORGOTTEN, text)
+
+    def forgot(self, name: str, version: int) -> list[str]:
+        """Give the receipts of those whom a version was trained on and who were forgotten since."""
+        tags = self.models.client().get_model_version(name, str(version)).tags
+        return [one for one in tags.get(FORGOTTEN, "").split(",") if one]
 
     def alias(self, name: str, alias: str) -> int | None:
         """Give the version that an alias names, if any."""

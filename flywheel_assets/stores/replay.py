@@ -66,7 +66,9 @@ def _rejects(inbox: Inbox, tables: Tables, kind: str | None) -> Iterator[_Reject
         yield (seq, known_at), raw
     if kind is None:
         return
-    table = tables.read(received_table(kind), RECEIVED_SCHEMA).filter(status="rejected")
+    table = tables.read(received_table(kind), RECEIVED_SCHEMA)
+    # Of somebody who was forgotten there is no record.
+    table = table.filter(pl.col("record").is_not_null(), status="rejected")
     micros = pl.col(KNOWN_AT).dt.timestamp("us")
     for seq, known_at, raw in table.select("seq", micros, "record").sort("seq").collect().rows():
         yield (seq, known_at), raw.encode()

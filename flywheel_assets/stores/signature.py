@@ -1,6 +1,6 @@
 """What a registered model takes and gives, as MLflow has it, and a row to try it with.
 
-The row is nobody's: of each feature the median, or what is common; see `example`.
+The row is nobody's: of each number the median.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,6 @@ import polars as pl
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
-
-COMMON = 20
-"""How many rows must share a text for it to be shown in an example."""
 
 
 def signature(features: pl.DataFrame, n_outputs: int) -> "ModelSignature":
@@ -39,9 +36,9 @@ def signature(features: pl.DataFrame, n_outputs: int) -> "ModelSignature":
 
 
 def example(features: pl.DataFrame) -> Any:
-    """Make up one row, a pandas frame: the median of numbers, a text that many rows share, else nothing.
+    """Make up one row, a pandas frame: the median of numbers, no text and no time.
 
-    So nobody's row is kept with a model, and whoever is forgotten is not in it.
+    So nobody's row is kept with a model: a text may be one person's, however many rows have it.
     """
     row = {name: [_made_up(features[name])] for name in features.columns}
     return pl.DataFrame(row, schema=features.schema).to_pandas()
@@ -55,13 +52,7 @@ def _made_up(values: pl.Series) -> Any:
     if values.dtype.is_integer():
         middle = values.cast(pl.Float64).median()
         return round(middle) if isinstance(middle, float) else None
-    return _common(values) if values.dtype == pl.String else None
-
-
-def _common(values: pl.Series) -> str | None:
-    counted = values.drop_nulls().value_counts().filter(pl.col("count") >= COMMON)
-    found = counted.sort("count", values.name, descending=[True, False])[values.name]
-    return str(found[0]) if len(found) else None
+    return None
 
 
 def _type(values: pl.Series) -> Any:

@@ -53,6 +53,12 @@ def read_source(
     elif isinstance(source, DeltaSource):
         frames = [read_delta(path, columns).collect()]
     else:
+        if path.is_dir():
+            raise SourceError(
+                expected=f"a file for observation {observation.name!r}, or a glob of files",
+                found=f"the folder {path}",
+                remedy="name the file, or declare the source as DailyFiles, a file for each day",
+            )
         files = sorted(Path(f) for f in glob.glob(str(path)))  # noqa: PTH207  path may be absolute
         if not files:
             raise SourceError(

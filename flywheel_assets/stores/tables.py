@@ -79,6 +79,28 @@ class Tables:
             return pl.LazyFrame(schema=dict(schema))
         return _scan(str(self.path(table)), schema, first, last, version)
 
+    def names(self) -> list[str]:
+        """Name the tables that are there."""
+        logs = self.root.glob(f"*/*/{LOG}")
+        return sorted(log.parent.relative_to(self.root).as_posix() for log in logs)
+
+    def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """Scan all of a table that is there, in the columns that it has at the version."""
+        return pl.scan_delta(str(self.path(table)), version=version)
+
+    def count(self, table: str) -> int:
+        """Count a table's rows; its log says so, no file is opened."""
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(self.path(table))).count() if self.exists(table) else 0
+
+    def freed(self, table: str, version: int) -> int:
+        """Count the files of a version that are not there any more."""
+        from deltalake import DeltaTable
+
+        uris = DeltaTable(str(self.path(table)), version=version).file_uris()
+        return sum(not Path(uri.removeprefix("file://")).exists() for uri in uris)
+
     def replace(  # noqa: PLR0913  a range is two days, and each of the rest is one word
         self,
         table: str,

@@ -1,0 +1,101 @@
+"""Start one's own: write a project, check a declaration before it runs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flywheel_assets.cli.app import START, AsJson, Name, app, console, print_json
+from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.stores.home import Home, current_home
+
+if TYPE_CHECKING:
+    from flywheel_assets.starting.validating import Sample
+
+
+@app.command(rich_help_panel=START)
+def new(
+    name: Annotated[str, typer.Argument(help="Of the folder, its package and its flywheel.")],
+    where: Annotated[Path, typer.Option("--in", help="The folder to make it in.")] = Path(),
+) -> None:
+    """Write a project of one's own: a commented declaration, its test, a sample of its data."""
+    from flywheel_assets.starting.new import write_project
+
+    for file in write_project(name, where):
+        console.print(file, highlight=False, soft_wrap=True)
+    console.print(f"\nGo on there: cd {where / name}; flywheel validate; pytest; see README.md")
+
+
+@app.command(rich_help_panel=START)
+def validate(
+    name: Name = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Where the data is, as of `run`; else where it is declared to be."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a declaration, and whether its sources fit its contracts, before anything is made.
+
+    Exit status: 1 for what cannot mean anything, for a source that cannot be read, and for records
+    that do not fit; nothing of them would be lost, but kept apart with their reasons.
+    """
+    from flywheel_assets.cli.turning import sources
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.compile import compile_flywheels
+    from flywheel_assets.project import declared, named
+    from flywheel_assets.starting.validating import check
+
+    flywheels = declared()
+    chosen = flywheels if name is None and source is None else (named(flywheels, name),)
+    for flywheel in chosen:
+        check(flywheel)
+    home = current_home()
+    compile_flywheels(build_for(home), flywheels)
+    given = sources(chosen[0], source.resolve()) if source else {}
+    samples = _sampled(home, chosen, given)
+    if as_json:
+        declared_names = [flywheel.name for flywheel in chosen]
+        print_json({"flywheels": declared_names, "sources": [asdict(one) for one in samples]})
+    else:
+        _show(chosen, samples)
+    if any(one.misfits for one in samples):
+        raise typer.Exit(1)
+
+
+def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str]) -> "list[Sample]":
+    """Look at the sources that are there; one that was named must be."""
+    from flywheel_assets.starting.validating import sample
+
+    found = []
+    for observation in catalog(flywheels).observations:
+        if observation.source is None:
+            continue
+        if observation.name in given:
+            found.append(sample(observation, Path(given[observation.name])))
+            continue
+        path = home.source_path(observation.name, observation.source.path)
+        if path.exists():
+            found.append(sample(observation, path))
+    return found
+
+
+def _show(flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
+    looked_at = {one.observation for one in samples}
+    for flywheel in flywheels:
+        console.print(f"{flywheel.name}: the declaration is sound.")
+    for observation in catalog(flywheels).observations:
+        if observation.name not in looked_at:
+            why = "no source: the API alone" if observation.source is None else "no data there yet"
+            console.print(f"{observation.name}: {why}.")
+    table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
+    for one in samples:
+        fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)
+        console.print(f"{one.observation}: {fits:,} of {one.n_records:,} records fit.")
+        for m in one.misfits:
+            told: tuple[Any, ...] = (m.expected, m.found, f"{m.n_records:,}", m.place, m.remedy)
+            table.add_row(one.observation, *told)
+    if table.row_count:
+        console.print(table)

@@ -1,0 +1,164 @@
+"""``flywheel validate``: what can be known of a declaration before anything is materialized."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from flywheel_assets.changes.meaning import meanings
+from flywheel_assets.changes.stages import lineage
+from flywheel_assets.declare.collect import DailyFiles, Observation
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import DeclarationError, FlywheelError
+from flywheel_assets.stages.collect import validate
+from flywheel_assets.stores.sources import read_source
+from flywheel_assets.testing import Rows
+
+SAMPLED_FILES = 3
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What of a source does not fit the contract, for one reason.
+
+    Parameters
+    ----------
+    expected, found, remedy : str
+        As of an error.
+    n_records : int
+    place : str
+        Where the first of them stands.
+    """
+
+    expected: str
+    found: str
+    remedy: str
+    n_records: int
+    place: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a look at a source came to.
+
+    Parameters
+    ----------
+    n_records : int
+        How many were read: of daily files those of the newest few days, else all.
+    misfits : tuple of Misfit
+        By reason, the most frequent first.
+    """
+
+    observation: str
+    path: Path
+    n_records: int
+    misfits: tuple[Misfit, ...]
+
+
+def check(flywheel: Flywheel) -> None:
+    """Let every stage of a flywheel work on no rows at all, and its estimator be built.
+
+    Raises
+    ------
+    DeclarationError
+        For what fails then, naming it.
+    """
+    what = f"flywheel {flywheel.name!r}"
+    empty = Rows(flywheel, {})
+    day = date(2026, 1, 5)
+    for part, tried in (
+        (
+            "columns that are made of one another",
+            lambda: (meanings([flywheel]), lineage([flywheel])),
+        ),
+        ("features and a policy that can be computed", lambda: empty.decisions(day)),
+        ("an outcome that can be computed", lambda: empty.labels(day)),
+        ("an estimator that can be built", lambda: _built(flywheel)),
+    ):
+        try:
+            tried()
+        except FlywheelError:
+            raise
+        except Exception as error:
+            raise DeclarationError(
+                expected=f"{what} with {part}",
+                found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+                remedy="correct the expression or function that it names",
+            ) from error
+
+
+def sample(observation: Observation, path: Path) -> Sample:
+    """Read what a source has, and say what of it the contract would reject.
+
+    Parameters
+    ----------
+    path : Path
+        Where the source is.
+
+    Raises
+    ------
+    SourceError
+        For a source that cannot be read as declared.
+    """
+    source = observation.source
+    if source is None:
+        return Sample(observation.name, path, 0, ())
+    first, last = _newest(source, path) if isinstance(source, DailyFiles) else (date.min, date.max)
+    raw = read_source(observation, path, first, last, start=first)
+    if raw is None or raw.is_empty():
+        return Sample(observation.name, path, 0, ())
+    checked = validate(raw, observation, source)
+    return Sample(observation.name, path, raw.height, tuple(_misfits(checked)))
+
+
+def _newest(source: DailyFiles, folder: Path) -> tuple[date, date]:
+    """Give the first and last day of the newest few files."""
+    names = source.pattern.split("{day}")
+    found = sorted(
+        date.fromisoformat(file.name.removeprefix(names[0]).removesuffix(names[1]))
+        for file in folder.glob(source.pattern.format(day="????-??-??"))
+    )
+    days = found[-SAMPLED_FILES:]
+    return (days[0], days[-1]) if days else (date(2026, 1, 1), date(2026, 1, 1))
+
+
+def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
+    broken = checked.filter(pl.col("reason").is_not_null())
+    kind = pl.col("reason").str.split("; ").list.first().str.split(", found").list.first()
+    grouped = (
+        broken.with_columns(kind.alias("kind"))
+        .group_by("kind", maintain_order=True)
+        .agg(pl.len().alias("n"), pl.col("reason", "file", "line").first())
+        .sort("n", descending=True, maintain_order=True)
+    )
+    for row in grouped.iter_rows(named=True):
+        found = row["reason"].split("; ")[0].removeprefix(row["kind"]).removeprefix(", found ")
+        yield Misfit(
+            expected=row["kind"].replace("expected ", "", 1),
+            found=found or row["kind"],
+            remedy=_remedy(row["kind"]),
+            n_records=row["n"],
+            place=f"{Path(row['file']).name}, record {row['line']}",
+        )
+
+
+def _remedy(kind: str) -> str:
+    for words, remedy in (
+        ("required", "correct the source, or declare the field nullable=True"),
+        ("at least", "correct the source, or lower the field's minimum"),
+        ("at most", "correct the source, or raise the field's maximum"),
+        ("one of", "correct the source, or add the value to the field's allowed"),
+        ("a time", "declare the source's time_format and time_zone as it writes times"),
+        ("fields", "quote what holds a separator, or declare the source's separator"),
+    ):
+        if words in kind:
+            return remedy
+    return "correct the source, or declare the field as the source has it"
+
+
+def _built(flywheel: Flywheel) -> None:
+    from flywheel_assets.stages.estimators import learner
+
+    learner(flywheel, framed=False, seed=0, weighted=False)

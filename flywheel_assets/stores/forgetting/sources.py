@@ -1,0 +1,89 @@
+"""Out of a source's files, where those lie below the home; those outside are never touched."""
+
+import csv
+import glob
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, Source
+from flywheel_assets.stores import disk
+from flywheel_assets.stores.forgetting.sought import Sought
+from flywheel_assets.stores.home import Home
+
+
+def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observation]:
+    """Find the files of declared sources that lie below a home."""
+    found: dict[Path, Observation] = {}
+    for observation in observations:
+        source = observation.source
+        if source is None or isinstance(source, DeltaSource):
+            continue
+        path = home.source_path(observation.name, source.path)
+        if isinstance(source, DailyFiles):
+            path /= source.pattern.format(day="*")
+        files = map(Path, glob.glob(str(path)))  # noqa: PTH207  the path may be absolute
+        # A link may lead out of the home.
+        inside = (f for f in files if home.root.resolve() in f.resolve().parents)
+        found |= dict.fromkeys(inside, observation)
+    return found
+
+
+def count(file: Path, observation: Observation, sought: Sought) -> int:
+    """Count somebody's records in a source's file."""
+    return _without(file, observation, sought)[1]
+
+
+def erase(file: Path, observation: Observation, sought: Sought) -> int:
+    """Take somebody's records out of a source's file; the others stay byte for byte, if it is CSV.
+
+    Returns
+    -------
+    int
+        How many records are gone.
+    """
+    rest, gone = _without(file, observation, sought)
+    if gone:
+        disk.overwrite(file, rest)
+    return gone
+
+
+def _without(file: Path, observation: Observation, sought: Sought) -> tuple[bytes, int]:
+    source = observation.source
+    assert source is not None  # noqa: S101  whose file it is
+    if file.suffix == ".parquet":
+        frame = pl.read_parquet(file, hive_partitioning=False)
+        named = frame.rename({source.source_column(k): k for k in sought.keys}, strict=False)
+        theirs = named.select(sought.rows(named.schema)).to_series()
+        buffer = io.BytesIO()
+        frame.filter(~theirs).write_parquet(buffer)
+        return buffer.getvalue(), int(theirs.sum())
+    records = list(_records(file.read_bytes().decode(source.encoding), source, sought))
+    rest = "".join(raw for raw, hers in records if not hers)
+    return rest.encode(source.encoding), sum(hers for _, hers in records)
+
+
+def _records(text: str, source: Source, sought: Sought) -> Iterator[tuple[str, bool]]:
+    """Give each record as it is written, and whether it is theirs; the header is nobody's."""
+    lines = list(io.StringIO(text, newline=""))
+    csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # an open quote takes the rest
+    reader = csv.reader(iter(lines), delimiter=source.separator)
+    header, at = next(reader, []), reader.line_num
+    yield "".join(lines[:at]), False
+    places = {k: header.index(c) for k in sought.keys if (c := source.source_column(k)) in header}
+    for record in reader:
+        raw, at = "".join(lines[at : reader.line_num]), reader.line_num
+        whole = len(record) == len(header) and len(places) == len(sought.keys)
+        same = whole and all(_same(record[i], sought.keys[k]) for k, i in places.items())
+        yield raw, same or (sought.mentioned(raw) if whole else sought.in_raw(raw))
+
+
+def _same(written: str, value: str) -> bool:
+    if written.strip() == value:
+        return True
+    with suppress(ValueError):
+        return float(written) == int(value)
+    return False

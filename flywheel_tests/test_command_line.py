@@ -1,0 +1,123 @@
+"""The command line: it reads as the loop, fails in words, and speaks JSON to scripts."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from flywheel_assets.cli import app
+from flywheel_assets.cli.app import PANELS, TRACEBACK
+from flywheel_assets.dagster_assets.turn import Turner
+from flywheel_tests.conftest import FIRST
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(spun: Turner, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on the home in which the bundled flywheel has turned."""
+    monkeypatch.setenv("FLYWHEEL_HOME", str(spun.home.root))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*arguments: str, **environment: str) -> Result:
+        return CliRunner().invoke(app, arguments, env=environment)
+
+    return invoke
+
+
+def test_the_help_reads_as_the_loop() -> None:
+    """Every command is under a heading, the headings in their order; exit statuses are told."""
+    said = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "160"}).output
+    places = [said.index(f" {panel} ") for panel in PANELS]
+    assert places == sorted(places)
+    assert "Commands" not in said, "a command has no rich_help_panel"
+    assert "130 ended by Ctrl-C" in said
+    for name in ("new", "run", "status", "promote", "plan", "doctor", "api"):
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("trace", "repurchase:{day}:{customer}"), 0),
+        (("performance", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
+        (("owners",), 0),
+        (("impact", "collect/order_line.unit_price"), 0),
+        (("status",), 1),
+        (("doctor",), 0),
+        (("vacuum", "--dry-run"), 0),
+        (("keys", "list"), 0),
+    ],
+)
+def test_what_scripts_ask_comes_as_json(
+    run: Run, spun: Turner, arguments: tuple[str, ...], status: int
+) -> None:
+    """One JSON value on standard output and nothing else, with the status that belongs to it."""
+    row = pl.read_delta(str(spun.home.lakehouse / "repurchase" / "decisions")).filter(
+        partition_date=FIRST
+    )
+    names = {"day": str(FIRST), "customer": str(row["customer_id"][0])}
+    said = run(*(text.format(**names) for text in arguments), "--json")
+    assert said.exit_code == status, said.output
+    assert isinstance(json.loads(said.stdout), list | dict)
+
+
+def test_an_error_is_words_and_a_traceback_only_if_asked(run: Run) -> None:
+    """What was expected, what was found, what to do: on standard error, status 1."""
+    said = run("performance", "repurchases", "--from", str(FIRST), "--to", str(FIRST))
+    assert said.exit_code == 1
+    assert "did you mean 'repurchase'?" in said.stderr
+    assert "Traceback" not in said.output
+    assert said.stdout == ""
+    for asked in (
+        run("--traceback", "trace", "nothing"),
+        run("trace", "nothing", **{TRACEBACK: "1"}),
+    ):
+        assert type(asked.exception).__name__ == "HomeError"
+
+
+def test_a_mistake_of_ours_is_one_message_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody raised on purpose says its type, and how to see where."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("[bold]")
+
+    monkeypatch.setattr("flywheel_assets.api.trace.trace", fail)
+    said = run("trace", "x")
+    assert said.exit_code == 1
+    assert "unexpected KeyError: '[bold]'" in said.stderr
+    assert f"{TRACEBACK}=1" in said.stderr
+
+
+def test_a_mistake_in_the_command_line_is_another_status(run: Run) -> None:
+    """Status 2, and what is valid."""
+    said = run("performance", "--frm", "2026-01-05")
+    assert said.exit_code == 2
+    assert "--from" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "wanted"),
+    [("flywheel sta", "1", "status"), ("flywheel run re", "2", "repurchase")],
+)
+def test_the_shell_completes_commands_and_flywheels(words: str, number: str, wanted: str) -> None:
+    """As bash asks for it: names of commands, then of flywheels."""
+    asked = {"_FLYWHEEL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
+    said = CliRunner().invoke(app, [], env=asked, prog_name="flywheel")
+    assert wanted in said.output.split()
+
+
+def test_the_docs_name_every_command_that_speaks_json() -> None:
+    """And none that does not."""
+    page = (Path(__file__).parents[1] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    told = re.search(r"and nothing else: (.*?)\.\n", page, re.DOTALL)
+    assert told is not None
+    commands = vars(typer.main.get_command(app))["commands"]
+    commands |= {f"keys {n}": c for n, c in vars(commands["keys"])["commands"].items()}
+    speak = {n for n, c in commands.items() if any("--json" in p.opts for p in c.params)}
+    assert set(re.findall(r"`([a-z -]+)`", told[1])) == speak

@@ -1,0 +1,239 @@
+"""A project of one's own, from the first command to a turned wheel that was interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from flywheel_assets.cli import app
+from flywheel_assets.errors import DeclarationError, HomeError
+from flywheel_assets.project import PLACE, declared
+from flywheel_assets.starting.new import write_project
+from flywheel_assets.testing import Rows
+from flywheel_tests.conftest import contents
+
+ROOT = Path(__file__).resolve().parents[1]
+RANGE = ("--from", "2026-01-05", "--to", "2026-01-06")
+FLYWHEEL = [sys.executable, "-m", "flywheel_assets.cli"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give what a command of the project's owner has: this package, and no home."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("FLYWHEEL_", "DAGSTER_"))}
+    return kept | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"} | more
+
+
+def command(where: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a folder, and see it succeed."""
+    done = subprocess.run(
+        arguments, cwd=where, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a project."""
+    parent = tmp_path_factory.mktemp("own")
+    write_project("tea_shop", parent)
+    return parent / "tea_shop"
+
+
+@pytest.fixture
+def inside(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    """Give the command line in the project's folder, in this process, with a home of its own."""
+    monkeypatch.chdir(project)
+    monkeypatch.delenv(PLACE, raising=False)
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments)
+
+    yield run
+    for name in [n for n in sys.modules if n.startswith("tea_shop")]:
+        del sys.modules[name]
+
+
+def test_a_new_project_is_sound_and_its_tests_pass(
+    project: Path, inside: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As written, without a change: validated from a subfolder, with its sample, and tested."""
+    monkeypatch.chdir(project / "tests")
+    monkeypatch.delenv("FLYWHEEL_HOME")
+    said = inside("validate")
+    assert "tea_shop: the declaration is sound." in said.output
+    assert "5 of 5 records fit" in said.output
+    assert said.exit_code == 0
+    assert "4 passed" in command(project, sys.executable, "-m", "pytest", "-q").stdout
+
+
+def test_ctrl_c_leaves_nothing_broken(
+    project: Path, tmp_path: Path, inside: Callable[..., Result]
+) -> None:
+    """Interrupted after its first run and started again, it decides what it would have."""
+    arguments = ("run", "tea_shop", *RANGE, "--source", "data/landing/visits.csv")
+    process = subprocess.Popen(
+        [*FLYWHEEL, *arguments],
+        cwd=project,
+        env=environment(FLYWHEEL_HOME=str(tmp_path / "home")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert "features/customer_visits" in first
+    assert process.returncode == 130, errors
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    resumed = inside(*arguments)
+    assert resumed.exit_code == 0, resumed.output
+    assert "(0 were done before)" not in resumed.output
+    found = contents(tmp_path / "home")
+    [tea_shop] = declared()
+    visits = found["collect/visit"].select(
+        *("customer_id", "pages", "channel", "event_time", "known_at")
+    )
+    loop = Rows(tea_shop, {"visit": visits.to_dicts()})
+    expected = pl.concat([loop.decisions(date(2026, 1, 5)), loop.decisions(date(2026, 1, 6))])
+    decided = found["tea_shop/decisions"]
+    assert decided.height == 4
+    assert decided.equals(expected.select(decided.columns).sort(decided.columns))
+    assert found["organize/fct_decision"].height == 2
+    assert inside("doctor").output == "Nothing is wrong.\n"
+
+
+def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., Result]) -> None:
+    """Each kind of misfit once, with how many, where the first is, and what to do; status 1."""
+    messy = tmp_path / "visits.csv"
+    messy.write_text(
+        "visited at,customer_id,n_pages,channel\n"
+        "2026-01-05 09:30:00,1,many,web\n"
+        "2026-01-05 09:31:00,1,0,web\n"
+        "2026-01-05 09:32:00,,3,web\n"
+        "yesterday,1,3,web\n"
+        "2026-01-05 09:34:00,1,3,fax\n"
+        "2026-01-05 09:35:00,2,none,web\n"
+        "2026-01-05 09:36:00,1,3,web\n"
+    )
+    asked = ("validate", "tea_shop", "--source", str(messy))
+    said = inside(*asked, "--json")
+    assert said.exit_code == 1
+    [told] = json.loads(said.stdout)["sources"]
+    assert told["n_records"] == 7
+    found = {misfit["expected"]: misfit for misfit in told["misfits"]}
+    assert found["pages: Int64"]["n_records"] == 2
+    assert found["pages: Int64"]["place"] == "visits.csv, record 1"
+    assert found["pages: at least 1"]["found"] == "0"
+    assert "nullable=True" in found["customer_id: required"]["remedy"]
+    assert "time_format" in found["visited at: a time"]["remedy"]
+    assert any(misfit["found"] == "fax" for misfit in told["misfits"])
+    assert "1 of 7 records fit" in inside(*asked).output
+    gone = inside("validate", "--source", str(tmp_path / "no.csv"))
+    assert gone.exit_code == 1
+    assert "nothing at" in gone.output
+    folder = inside("validate", "--source", str(tmp_path))
+    assert "DailyFiles" in folder.output
+    assert "flywheel run" in inside("status").output  # nothing has run in this home
+
+
+def test_validate_finds_what_no_constructor_sees(
+    inside: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression that no types fit, and an estimator that cannot be built."""
+    [tea_shop] = declared()
+
+    def broken() -> object:
+        raise RuntimeError("no such learner")
+
+    texts = replace(tea_shop.decisions, bootstrap=pl.col("recency_days").str.to_uppercase())
+    for wheel, message in (
+        (replace(tea_shop, decisions=texts), "a policy that can be computed"),
+        (replace(tea_shop, model=replace(tea_shop.model, estimator=broken)), "no such learner"),
+    ):
+        monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+        said = inside("validate")
+        assert said.exit_code == 1
+        assert message in said.output
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a project whose module is written by the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(PLACE, raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in [n for n in sys.modules if n.startswith("mine_")]:
+        del sys.modules[name]
+
+
+def test_the_projects_flywheels_else_the_bundled(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the working directory or above it; the environment outranks both."""
+    assert declared()[0].name == "repurchase"
+    (place / "pyproject.toml").write_text('[tool.flywheel]\nflywheels = "mine_a:WHEELS"\n')
+    (place / "mine_a.py").write_text(
+        "from flywheel_assets.flywheels.fraud import fraud\nWHEELS = [fraud]\n"
+    )
+    below = place / "deep" / "er"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert [f.name for f in declared()] == ["fraud"]
+    monkeypatch.setenv(PLACE, "flywheel_assets.flywheels:FLYWHEELS")
+    assert len(declared()) > 1
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "message"),
+    [
+        ("mine_b:WHEELS", None, "No module named 'mine_b'"),
+        ("mine_c:WHEELS", "1 / 0", r"ZeroDivisionError: division by zero \(mine_c.py, line 1\)"),
+        ("mine_d:WHEELS", "x = (", "mine_d.py, line 1"),
+        ("mine_e:WHEELS", "WHEEL = 1", "nothing of that name"),
+        ("mine_f", "FLYWHEELS = ()", r"found \(\)"),
+    ],
+)
+def test_declarations_that_cannot_be_found(
+    place: Path, module: str, content: str | None, message: str
+) -> None:
+    """Each says what was expected, what was found, in which line, and what to do."""
+    (place / "pyproject.toml").write_text(f'[tool.flywheel]\nflywheels = "{module}"\n')
+    if content is not None:
+        (place / f"{module.partition(':')[0]}.py").write_text(content)
+    with pytest.raises(DeclarationError, match=message):
+        declared()
+    (place / "pyproject.toml").write_text("[tool.flywheel\n")
+    with pytest.raises(HomeError, match="in TOML"):
+        declared()
+
+
+def test_new_overwrites_nothing_and_takes_no_name_twice(tmp_path: Path) -> None:
+    """A folder with files in it, the name of a package, of a stage, and no name at all."""
+    (tmp_path / "tea").mkdir()
+    (tmp_path / "tea" / "notes.txt").write_text("mine")
+    with pytest.raises(HomeError, match="nothing was written"):
+        write_project("tea", tmp_path)
+    for name in ("polars", "features"):
+        with pytest.raises(HomeError, match=f"{name}_flywheel"):
+            write_project(name, tmp_path)
+    with pytest.raises(DeclarationError, match="lower-case"):
+        write_project("Tea Shop", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tea"]
