@@ -73,11 +73,8 @@ def champions(tables: Tables, flywheel: Flywheel, last: date) -> Champions:
 def _important(
     tables: Tables, flywheel: Flywheel, last: date, standing: Champion | None
 ) -> pl.DataFrame:
-    rows = tables.read(f"{flywheel.name}/importance", _IMPORTANCE, None, last)
-    judged = pl.col("version") == (standing.judged_version if standing else None)
-    newest = (PARTITION, "importance", "feature")
-    found = rows.sort(judged.fill_null(value=False), *newest, nulls_last=False).collect()
-    if found.is_empty():
-        return found
-    chosen = found.filter(pl.col("version") == found["version"][-1])
-    return chosen.sort("importance", "feature", descending=[True, False])
+    rows = tables.read(f"{flywheel.name}/importance", _IMPORTANCE, None, last).collect()
+    order = ["importance", "feature"]
+    newest = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max())
+    mine = rows.filter(version=standing.judged_version) if standing else newest
+    return (mine if mine.height else newest).sort(order, descending=[True, False])
