@@ -13,13 +13,13 @@ import pytest
 from flywheel_assets import Flywheel
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.compile import compile_flywheels
-from flywheel_assets.dagster_assets.reporting import known
+from flywheel_assets.dagster_assets.reporting import failures
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Run, Turner
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.report import Known, page, write
+from flywheel_assets.report import page, write
 from flywheel_assets.report.ranking import ranking
 from flywheel_assets.report.worth import worth
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
@@ -112,7 +112,7 @@ def sound(text: str) -> Page:
 @pytest.mark.parametrize("flywheel", WHEELS, ids=ids)
 def test_an_empty_home_says_so(flywheel: Flywheel, tmp_path: Path) -> None:
     """Nothing was made: the page is there, and begins nothing in the home."""
-    text = page(Home(tmp_path), flywheel, Known())
+    text = page(Home(tmp_path), flywheel)
     sound(text)
     assert "It has not decided yet." in text
     assert "Nothing was made yet." in text
@@ -204,7 +204,7 @@ def filled(root: Path, flywheel: Flywheel, n_days: int = 6) -> Home:
 def test_every_flywheels_page_renders(flywheel: Flywheel, tmp_path: Path) -> None:
     """Capacity, slates, arms and pairs alike."""
     home = filled(tmp_path, flywheel)
-    text = page(home, flywheel, Known())
+    text = page(home, flywheel)
     found = sound(text)
     assert len(found.pictures) > 2 * 5
     read = words(text)
@@ -221,10 +221,10 @@ def test_every_flywheels_page_renders(flywheel: Flywheel, tmp_path: Path) -> Non
 def test_it_says_what_was_found(spun: Turner) -> None:
     """On a home that turned: the same figures as the tables', each time the same page."""
     home, last = spun.home, LAST
-    told = known(build_for(home), repurchase)
-    text = page(home, repurchase, told)
+    failed = failures(build_for(home), repurchase)
+    text = page(home, repurchase, failed)
     sound(text)
-    assert page(home, repurchase, told) == text
+    assert page(home, repurchase, failed) == text
     read, tables = words(text), Tables(home.lakehouse)
     decided = tables.read("repurchase/decisions", decision_schema(repurchase), last, last).collect()
     n = decided.filter(action="contact").height
@@ -235,9 +235,9 @@ def test_it_says_what_was_found(spun: Turner) -> None:
     assert version is not None
     assert f"Version {version.version} of order_probability decides" in read
     # Every check that failed is there, with what it says.
-    assert told.failed
-    for table, message, _ in told.failed:
-        assert f"of {table} {' '.join(message.partition(': ')[2].split())}" in read
+    assert failed
+    for one in failed:
+        assert f"of {one.table} {' '.join(one.message.partition(': ')[2].split())}" in read
     earned = worth(tables, repurchase, last)
     rows = tables.read("repurchase/training_set", training_schema(repurchase)).collect()
     since = last - 28 * DAY
@@ -273,7 +273,7 @@ def test_the_daily_job_writes_it(spun: Turner) -> None:
     assert not file.exists()
     spun.force(Run(("repurchase/performance", "repurchase/report"), LAST, LAST))
     assert file.read_text(encoding="utf-8") == page(
-        spun.home, repurchase, known(build_for(spun.home), repurchase)
+        spun.home, repurchase, failures(build_for(spun.home), repurchase)
     )
     assert [found.name for found in file.parent.iterdir()] == ["repurchase.html"]
 
@@ -281,6 +281,6 @@ def test_the_daily_job_writes_it(spun: Turner) -> None:
 def test_it_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     """A file of one's own, in a folder that is not there yet; the home is left alone."""
     out = tmp_path / "here" / "page.html"
-    assert write(Home(tmp_path / "home"), repurchase, Known(), out) == out
+    assert write(Home(tmp_path / "home"), repurchase, file=out) == out
     sound(out.read_text(encoding="utf-8"))
     assert not (tmp_path / "home").exists()

@@ -17,9 +17,9 @@ def report(
 ) -> None:
     """Write one page of the whole flywheel: what it decided, what that earned, what needs you."""
     from flywheel_assets.dagster_assets.build import build_for
-    from flywheel_assets.dagster_assets.reporting import known
+    from flywheel_assets.dagster_assets.reporting import failures
     from flywheel_assets.report import write
 
     home, flywheel = opened(), find(name)
-    file = write(home, flywheel, known(build_for(home), flywheel), out)
+    file = write(home, flywheel, failures(build_for(home), flywheel), out)
     console.print(f"Wrote {file}", soft_wrap=True)

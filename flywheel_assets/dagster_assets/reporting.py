@@ -8,7 +8,7 @@ from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.report import Known, write
+from flywheel_assets.report import Failed, write
 from flywheel_assets.stages.checks import BLOCKING, WARNING
 
 
@@ -32,25 +32,27 @@ def report_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         pool="_".join(key),
     )
     def body(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        told = known(build, flywheel, context.instance)
-        file = write(build.home, flywheel, told)
+        failed = failures(build, flywheel, context.instance)
+        file = write(build.home, flywheel, failed)
         return dg.MaterializeResult(
             metadata={
                 "page": dg.MetadataValue.path(file),
                 "link": dg.MetadataValue.url(file.as_uri()),
-                "checks_that_fail": len(told.failed),
+                "checks_that_fail": len(failed),
             }
         )
 
     return body
 
 
-def known(build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None = None) -> Known:
-    """Gather what Dagster knows: the checks that fail."""
+def failures(
+    build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None = None
+) -> list[Failed]:
+    """Ask Dagster which checks of a flywheel's tables failed, or warned, when made last."""
     if instance is None:
         os.environ["DAGSTER_HOME"] = str(build.home.dagster)
         with dg.DagsterInstance.get() as opened:
-            return known(build, flywheel, opened)
+            return failures(build, flywheel, opened)
     # Of the names that other tables' checks have, nothing was ever said.
     names = sorted({n for group in (BLOCKING, WARNING) for found in group.values() for n in found})
     keys = [
@@ -58,11 +60,7 @@ def known(build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None 
         for table in owners([flywheel])
         for name in names
     ]
-    failed = verdicts(instance, keys)
-    return Known(
-        failed=tuple(
-            (table, message, warns)
-            for table, found in sorted(failed.items())
-            for message, warns in sorted(found)
-        ),
+    found = verdicts(instance, keys)
+    return sorted(
+        Failed(table, message, warns) for table, told in found.items() for message, warns in told
     )

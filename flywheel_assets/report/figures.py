@@ -168,6 +168,7 @@ def propensity(rows: pl.DataFrame, actions: Sequence[str], width: int) -> Spec:
                         "bin": {"binned": True, "step": 0.1},
                         "title": "propensity of the action taken",
                         "scale": {"domain": [0, 1]},
+                        "axis": {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "format": ".1f"},
                     },
                     "x2": {"field": "below"},
                     "y": {

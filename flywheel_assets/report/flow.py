@@ -71,6 +71,10 @@ class Flow:
     rejected: list[Rejected]
     collected: int
 
+    def newest(self, table: str) -> date | None:
+        """Give the newest partition of a table."""
+        return next(one.newest for one in self.tables if one.name == table)
+
     @property
     def n_rejected(self) -> int:
         """Records that were rejected in the newest 28 days."""

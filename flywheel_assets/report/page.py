@@ -1,8 +1,8 @@
 """The page: everything gathered, drawn, and set into its template."""
 
 import os
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report import drawn, story, wording
 from flywheel_assets.report.champions import champions
 from flywheel_assets.report.drifting import drifting
-from flywheel_assets.report.flow import flow
+from flywheel_assets.report.flow import Flow, flow
 from flywheel_assets.report.ranking import propensities, ranking
+from flywheel_assets.report.story import Failed
 from flywheel_assets.report.worth import worth
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stores.home import Home
@@ -24,31 +25,32 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-@dataclass(frozen=True)
-class Known:
-    """What only others know of a flywheel.
+def write(
+    home: Home, flywheel: Flywheel, failed: Sequence[Failed] = (), file: Path | None = None
+) -> Path:
+    """Write the report, in one step for whoever reads it; see `page`.
 
     Parameters
     ----------
-    failed : tuple of (table, message, warns)
-        Checks whose newest verdict is a failure.
+    file : Path, optional
+        Without one, ``reports/<flywheel>.html`` of the home.
     """
-
-    failed: tuple[tuple[str, str, bool], ...] = ()
-
-
-def write(home: Home, flywheel: Flywheel, known: Known, file: Path | None = None) -> Path:
-    """Write the report, in one step for whoever reads it: to ``reports/`` of the home at first."""
     file = file or home.root / "reports" / f"{flywheel.name}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     written = file.with_name(f".{file.name}.{os.getpid()}")
-    written.write_text(page(home, flywheel, known), encoding="utf-8")
+    written.write_text(page(home, flywheel, failed), encoding="utf-8")
     written.replace(file)
     return file
 
 
-def page(home: Home, flywheel: Flywheel, known: Known) -> str:
-    """Write the report as HTML: the same home, the same text."""
+def page(home: Home, flywheel: Flywheel, failed: Sequence[Failed] = ()) -> str:
+    """Tell the whole flywheel as HTML: the same home, the same text.
+
+    Parameters
+    ----------
+    failed : sequence of Failed
+        Checks whose newest verdict is a failure: the tables do not say.
+    """
     tables, flows = Tables(home.lakehouse), flow(home, flywheel)
     last = flows.last or _NEVER
     worths, who = worth(tables, flywheel, last), champions(tables, flywheel, last)
@@ -69,11 +71,10 @@ def page(home: Home, flywheel: Flywheel, known: Known) -> str:
         who=who,
         drift=drift,
         ranking=ranked,
-        known=known,
         figures=shown,
-        decided=story.decided(flywheel, flows, _actions(tables, flywheel, last), who),
+        decided=story.decided(flywheel, flows, _actions(tables, flywheel, flows), who),
         earned=story.earned(flywheel, worths),
-        matters=story.matters(flywheel, flows, worths, who, drift, known.failed),
+        matters=story.matters(flywheel, flows, worths, who, drift, failed),
         wait=flywheel.outcome.matures_after.days,
         number=wording.number,
         percent=wording.percent,
@@ -97,10 +98,13 @@ def _template() -> "Template":
     ).get_template("page.html")
 
 
-_NEVER = date(1970, 1, 1) + timedelta(days=366)
+_NEVER = date(1971, 1, 1)
+"""Stands for the newest day of a home without any: nothing is found up to it."""
 
 
-def _actions(tables: Tables, flywheel: Flywheel, last: date) -> dict[str, int]:
+def _actions(tables: Tables, flywheel: Flywheel, flows: Flow) -> dict[str, int]:
+    """Count the actions of the newest day that was decided."""
+    last = flows.newest(f"{flywheel.name}/decisions") or _NEVER
     schema = {"partition_date": pl.Date(), "action": decision_schema(flywheel)["action"]}
     rows = tables.read(f"{flywheel.name}/decisions", schema, last, last)
     return dict(rows.group_by("action").len().sort("action").collect().iter_rows())

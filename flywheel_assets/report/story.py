@@ -1,6 +1,6 @@
 """The headline: what it decided, what that earned, what needs attention; each in plain words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,6 +17,15 @@ MANY_REJECTED = 0.05
 """From which share of the records on their rejection needs attention."""
 REFUSALS = 3
 """After how many trainings in a row that were not promoted somebody should look."""
+
+
+@dataclass(frozen=True, order=True)
+class Failed:
+    """A check that failed, or only warned, when it was made last."""
+
+    table: str
+    message: str
+    warns: bool
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,11 @@ class Matter:
 
 def decided(flywheel: Flywheel, flow: Flow, actions: Mapping[str, int], who: Champions) -> str:
     """Say what was decided on the newest day that was."""
-    table = next(t for t in flow.tables if t.name == f"{flywheel.name}/decisions")
-    if table.newest is None:
+    newest = flow.newest(f"{flywheel.name}/decisions")
+    if newest is None:
         return "It has not decided yet."
     if not actions:
-        return f"On {day(table.newest)} there was nobody to decide about."
+        return f"On {day(newest)} there was nobody to decide about."
     entity = flywheel.entity.name.replace("_", " ")
     shares = ", ".join(
         f"{number(actions[action])} {action.replace('_', ' ')}"
@@ -54,9 +63,7 @@ def decided(flywheel: Flywheel, flow: Flow, actions: Mapping[str, int], who: Cha
         f"{day(who.since)}."
     )
     total = sum(actions.values())
-    return (
-        f"On {day(table.newest)}, {many(total, 'decision')}, each about a {entity}: {shares}. {by}"
-    )
+    return f"On {day(newest)}, {many(total, 'decision')}, each about a {entity}: {shares}. {by}"
 
 
 def earned(flywheel: Flywheel, worth: Worth) -> str:
@@ -108,7 +115,7 @@ def matters(  # noqa: PLR0913, PLR0917  all that may need attention
     worth: Worth,
     who: Champions,
     drift: Drifting,
-    failed: tuple[tuple[str, str, bool], ...],
+    failed: Sequence[Failed],
 ) -> list[Matter]:
     """List what needs attention, the most pressing first."""
     found = [
@@ -122,10 +129,11 @@ def matters(  # noqa: PLR0913, PLR0917  all that may need attention
     return sorted(found, key=lambda one: one.level != "bad")
 
 
-def _checks(failed: tuple[tuple[str, str, bool], ...]) -> Iterator[Matter]:
-    for table, message, warns in failed:
-        check, _, said = message.partition(": ")
-        yield Matter("warn" if warns else "bad", f"{check.replace('_', ' ')} of {table}", said)
+def _checks(failed: Sequence[Failed]) -> Iterator[Matter]:
+    for one in failed:
+        check, _, said = one.message.partition(": ")
+        what = f"{check.replace('_', ' ')} of {one.table}"
+        yield Matter("warn" if one.warns else "bad", what, said)
 
 
 def _late(flow: Flow) -> Iterator[Matter]:
@@ -158,10 +166,8 @@ def _rejections(flow: Flow) -> Iterator[Matter]:
         )
 
 
-def _drifted(
-    drift: Drifting, flywheel: Flywheel, failed: tuple[tuple[str, str, bool], ...]
-) -> Iterator[Matter]:
-    if any(table == f"{flywheel.name}/drift" for table, _, _ in failed):
+def _drifted(drift: Drifting, flywheel: Flywheel, failed: Sequence[Failed]) -> Iterator[Matter]:
+    if any(one.table == f"{flywheel.name}/drift" for one in failed):
         return  # its checks have said so, and what to do
     worst = [one for one in drift.found if one.level == ERROR]
     if worst:
