@@ -42,7 +42,7 @@ def test_a_run_tells_its_story(spun: Turner) -> None:
     assert champion is not None
     version = client.get_model_version(NAME, str(champion.judged_version))
     run = client.get_run(str(version.run_id))
-    assert {"estimator", "features", "learner", "metric", "holdout"} <= run.data.params.keys()
+    assert {"estimator", "n_features", "learner", "metric", "holdout"} <= run.data.params.keys()
     assert run.data.metrics["roc_auc"] > 0.5
     assert run.inputs is not None
     (learnt,) = run.inputs.dataset_inputs

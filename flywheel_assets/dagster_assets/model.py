@@ -9,10 +9,7 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
-from flywheel_assets.dagster_assets.judged import judged_figures
-from flywheel_assets.dagster_assets.model_card import model_words, version_words
-from flywheel_assets.dagster_assets.pages import partition_page, run_url
-from flywheel_assets.dagster_assets.plots import as_markdown, draws
+from flywheel_assets.dagster_assets.plots import as_markdown
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
     follow,
@@ -20,10 +17,15 @@ from flywheel_assets.dagster_assets.promotions import (
     registered_name,
 )
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
+from flywheel_assets.dagster_assets.tracking import (
+    describe_version,
+    draw_judged,
+    register_version,
+    run_pages,
+)
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
-from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.challenge import MODEL_COLUMNS, MODEL_SCHEMA, challenge, window
 from flywheel_assets.stages.clock import DAY, days
@@ -31,7 +33,7 @@ from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
-from flywheel_assets.stores.promotions import PROMOTION_SCHEMA, Champion
+from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
 from flywheel_assets.stores.registry import TrainingRows
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 row = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
                 _promote(build, flywheel, day, row)
-                pictures = _draw(build, flywheel, day, row["judged_version"]) or pictures
+                pictures = draw_judged(build, flywheel, day, row["judged_version"]) or pictures
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
@@ -117,7 +119,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
             by_day=_numbers(frame, model.metric),
             mlflow=build.models.uri,
-            **_pages(build, flywheel, standing, rows[-1]["version"]),
+            **run_pages(build, flywheel, standing, rows[-1]["version"]),
             **{name: dg.MetadataValue.md(as_markdown(svg, name)) for name, svg in pictures.items()},
         )
 
@@ -140,33 +142,6 @@ def _numbers(frame: pl.DataFrame, metric: str) -> dict[date, dict[str, float]]:
     }
 
 
-def _pages(
-    build: Build, flywheel: Flywheel, standing: Champion | None, version: int | None
-) -> dict[str, dg.UrlMetadataValue]:
-    """Lead to the MLflow runs of the champion and of what was trained last."""
-    name = registered_name(flywheel)
-    wanted = {"champion_run": standing.version if standing else None, "newest_run": version}
-    return {
-        label: dg.MetadataValue.url(run_url(build.registry.run_page(name, number)))
-        for label, number in wanted.items()
-        if number is not None
-    }
-
-
-def _draw(build: Build, flywheel: Flywheel, day: date, version: int | None) -> dict[str, str]:
-    """Draw how a version does on what it was judged on, and keep that on its MLflow run."""
-    if version is None or (flywheel.model.retrain == "daily" and not draws(day, day)):
-        return {}
-    table, first = f"{flywheel.name}/training_set", day - flywheel.model.gate.holdout + DAY
-    holdout = build.tables.read(table, training_schema(flywheel), first, day).collect()
-    shown = judged_figures(holdout, version_scorer(build, flywheel, version), flywheel)
-    pictures = {title: picture(spec) for title, spec in shown.items()}
-    for title, svg in pictures.items():
-        name = registered_name(flywheel)
-        build.registry.log_file(name, version, svg, f"plots/{title}.svg")
-    return pictures
-
-
 def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     """Train, judge and register a challenger; the row says what came of it."""
     table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
@@ -186,7 +161,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
             sha256=rows_digest(used, flywheel),
             declaration=training_digest(flywheel),
         )
-        version = _register(build, flywheel, day, trained, source, used, registered)
+        version = register_version(build, flywheel, day, trained, source, used, registered)
         registered.append(version)
         sources[version] = source
         loaded = version_scorer(build, flywheel, version)
@@ -214,59 +189,8 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         "champion_version": standing.version if standing else None,
     }
     for version, source in sources.items():
-        _describe(build, flywheel, version, source, row)
+        describe_version(build, flywheel, version, source, row)
     return row
-
-
-def _describe(
-    build: Build, flywheel: Flywheel, version: int, source: TrainingRows, row: dict[str, Any]
-) -> None:
-    words = version_words(flywheel, source, row, version)
-    name = registered_name(flywheel)
-    build.registry.describe_in_words(name, version, model_words(flywheel), words)
-
-
-def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
-    build: Build,
-    flywheel: Flywheel,
-    day: date,
-    trained: "Trained",
-    source: TrainingRows,
-    used: pl.DataFrame,
-    registered: list[int],
-) -> int:
-    model, name = flywheel.model, registered_name(flywheel)
-    version = build.models.register(
-        name,
-        trained,
-        experiment=flywheel.name,
-        day=day.isoformat(),
-        fingerprint=f"{source.sha256}:{source.declaration}",
-        metrics={"n_training_rows": source.n_rows},
-        params=_parameters(flywheel, trained),
-        trusted=model.trusted_types,
-        features=used.select(trained.features),
-        page=partition_page(f"{flywheel.name}/model", day),
-    )
-    build.registry.describe(name, version, source, registered[0] if registered else None)
-    return version
-
-
-def _parameters(flywheel: Flywheel, trained: "Trained") -> dict[str, Any]:
-    model = flywheel.model
-    return {
-        "estimator": trained.estimator,
-        "training_window": model.training_window,
-        "features": ", ".join(trained.features),
-        "learner": model.learner,
-        "target": model.target,
-        "metric": model.metric,
-        "calibration": model.calibration,
-        "class_weight": model.class_weight,
-        "propensity_weight": model.propensity_weight,
-        "replicates": model.replicates,
-        "holdout": model.gate.holdout,
-    }
 
 
 def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what

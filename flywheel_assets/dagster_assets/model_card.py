@@ -1,10 +1,12 @@
 """What a model is for, what it was trained on, how it was judged and where it ends, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stores.registry import TrainingRows
+
+_NAMED = 30
 
 
 def model_words(flywheel: Flywheel) -> str:
@@ -34,7 +36,7 @@ def version_words(
         f"It decides for {flywheel.name}: {flywheel.description}",
         "Trained on": f"{source.n_rows:,} matured decisions, partitions {source.first} to "
         f"{source.last} of {source.table} at Delta version {source.delta_version}, with "
-        f"{len(model.features)} features: {', '.join(model.features)}.",
+        f"{len(model.features)} features: {_some(model.features)}.",
         "Judged": _judged(row, model.metric, version),
         "Limits": f"It knows only whom the policy considered, and outcomes at least {wait} days "
         "old; of others, and after a change that has not matured, it guesses. "
@@ -42,6 +44,12 @@ def version_words(
         "Owners": f"{', '.join(model.owners)}.",
     }
     return "\n\n".join(f"**{title}.** {text}" for title, text in sections.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name a few: MLflow keeps five thousand characters."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _judged(row: Mapping[str, Any], metric: str, version: int) -> str:

@@ -9,6 +9,8 @@ from typing import Self
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.models import PARTITION_TAG, Models
 
+_LONGEST = 5_000
+"""Characters of a description that MLflow keeps."""
 JUDGED, SOURCE = "flywheel.judged_version", "flywheel.training_rows"
 FORGOTTEN = "flywheel.forgotten"
 """The receipts of the people who were forgotten after a version had been trained on them."""
@@ -101,8 +103,8 @@ class Registry:
 
     def describe_in_words(self, name: str, version: int, of_model: str, of_version: str) -> None:
         """Say what a model is for, and of a version what it was trained on and how judged."""
-        client = self.models.client()
-        client.update_registered_model(name, of_model)
+        client, of_version = self.models.client(), of_version[:_LONGEST]
+        client.update_registered_model(name, of_model[:_LONGEST])
         made = client.update_model_version(name, str(version), of_version)
         client.set_tag(str(made.run_id), "mlflow.note.content", of_version)
 
