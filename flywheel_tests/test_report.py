@@ -1,6 +1,7 @@
 """The report of a flywheel: every bundled one's renders, and says what is so."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,8 +21,12 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.flywheels import FLYWHEELS
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.report import page, write
+from flywheel_assets.report.champions import Champions
+from flywheel_assets.report.drifting import Drifting
+from flywheel_assets.report.flow import Flow
 from flywheel_assets.report.ranking import ranking
-from flywheel_assets.report.worth import worth
+from flywheel_assets.report.story import earned, matters
+from flywheel_assets.report.worth import Worth, worth
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.drift import DRIFT_SCHEMA
@@ -238,11 +243,11 @@ def test_it_says_what_was_found(spun: Turner) -> None:
     assert failed
     for one in failed:
         assert f"of {one.table} {' '.join(one.message.partition(': ')[2].split())}" in read
-    earned = worth(tables, repurchase, last)
+    found = worth(tables, repurchase, last)
     rows = tables.read("repurchase/training_set", training_schema(repurchase)).collect()
     since = last - 28 * DAY
     reward = rows.filter(pl.col(PARTITION) > since)["reward"].mean()
-    assert earned.pooled["logged"].value == pytest.approx(reward)
+    assert found.pooled["logged"].value == pytest.approx(reward)
 
 
 def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
@@ -284,3 +289,69 @@ def test_it_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     assert write(Home(tmp_path / "home"), repurchase, file=out) == out
     sound(out.read_text(encoding="utf-8"))
     assert not (tmp_path / "home").exists()
+
+
+def test_alternatives_are_pooled_over_the_days_that_tell(tmp_path: Path) -> None:
+    """Weighted by rows, beside what was earned on the same days; ends of intervals are averaged."""
+    home, name = Home(tmp_path), "repurchase"
+    days = [FIRST + i * DAY for i in range(3)]
+    told: dict[str, list[tuple[float | None, int]]] = {
+        "logged": [(1.0, 100), (2.0, 300), (9.0, 500)],
+        "bootstrap": [(0.5, 100), (1.5, 300), (None, 500)],
+    }
+    rows = [
+        {
+            PARTITION: day,
+            "policy": policy,
+            "supported": value is not None,
+            "value": value,
+            "lower": None if value is None else value - 0.4,
+            "upper": None if value is None else value + 0.2,
+            "n_rows": n,
+            "effective_sample_size": n / 2,
+            "diagnosis": "ok" if value is not None else "the log never takes some actions",
+        }
+        for policy, found in told.items()
+        for day, (value, n) in zip(days, found, strict=True)
+    ]
+    frame = pl.DataFrame(
+        [{column: row.get(column) for column in ALTERNATIVES_SCHEMA} for row in rows],
+        schema=ALTERNATIVES_SCHEMA,
+    )
+    tables = Tables(home.lakehouse)
+    tables.replace(f"{name}/alternatives", frame, ALTERNATIVES_SCHEMA, days[0], days[-1])
+    measured = pl.DataFrame(
+        [
+            dict.fromkeys(PERFORMANCE_SCHEMA)
+            | {PARTITION: day, "ranking": "score", "n_decisions": 1}
+            for day in days
+        ],
+        schema=PERFORMANCE_SCHEMA,
+    )
+    tables.replace(f"{name}/performance", measured, PERFORMANCE_SCHEMA, days[0], days[-1])
+    found = worth(tables, repurchase, days[-1])
+    rule = found.pooled["bootstrap"]
+    assert rule.value == pytest.approx(1.25)
+    assert rule.lower == pytest.approx(0.85)
+    assert rule.upper == pytest.approx(1.45)
+    assert rule.logged == pytest.approx(1.75)
+    assert (rule.n_days, rule.n_refused, rule.share) == (2, 1, 0.5)
+    assert rule.why == "the log never takes some actions"
+    assert rule.difference == "worse than what was decided"
+    said = earned(repurchase, found)
+    assert "On the 2 days on which the log can tell" in said
+    assert "would have earned 1.25 (0.850 to 1.45) against 1.75, 28.6% less: so learning" in said
+    assert matters_of(found) == []
+    turned = replace(rule, logged=0.5)
+    assert turned.difference == "better than what was decided"
+    assert matters_of(replace(found, alternatives=[turned])) == [
+        "The bootstrap rule would have earned more: 1.25 a decision against 0.500."
+    ]
+
+
+def matters_of(found: Worth) -> list[str]:
+    """Say what needs attention of what was earned, where all else is well."""
+    nothing = pl.DataFrame()
+    well = Flow(FIRST, [], [], 0)
+    who, drift = Champions([], 1, FIRST, [], nothing), Drifting(FIRST, nothing, [], [])
+    return [one.what for one in matters(repurchase, well, found, who, drift, ())]

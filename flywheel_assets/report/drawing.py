@@ -31,6 +31,8 @@ _NEUTRAL = {
     WARN: "#b98000",
     BAD: "#d64545",
 }
+_GROWS = 1.35
+"""How much larger than it was drawn a figure may be shown."""
 _CONFIG: Spec = {
     "aria": False,
     "background": None,
@@ -82,7 +84,7 @@ def draw(spec: Spec, name: str, alt: str) -> str:
     """
     svg = _renamed(_svg(spec), name)
     size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
-    width = size.group(1) if size else "0"
+    width = round(float(size.group(1)) * _GROWS) if size else 0
     said = alt.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     start = f'<svg role="img" aria-label="{said}" style="max-width:{width}px"'
     svg = re.sub(r"^<svg [^>]*?viewBox", f"{start} viewBox", svg)

@@ -17,8 +17,8 @@ from flywheel_assets.report.wording import day, number, percent
 from flywheel_assets.report.worth import NAMES, Worth
 from flywheel_assets.stages.alternatives import BOOTSTRAP, LOGGED
 
-WIDTHS = {"wide": 1160, "narrow": 320}
-HALVES = {"wide": 560, "narrow": 320}
+WIDTHS = {"wide": 860, "narrow": 320}
+HALVES = {"wide": 520, "narrow": 320}
 """Pixels: the page shows the one that fits."""
 TOP = 12
 """How many features are drawn."""

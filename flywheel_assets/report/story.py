@@ -105,8 +105,8 @@ def earned(flywheel: Flywheel, worth: Worth) -> str:
 
 
 def _against(ours: float, theirs: float) -> str:
-    gain = ours / theirs - 1
-    return f"{percent(abs(gain))} {'less' if gain >= 0 else 'more'}"
+    change = theirs / ours - 1
+    return f"{percent(abs(change))} {'more' if change > 0 else 'less'}"
 
 
 def matters(  # noqa: PLR0913, PLR0917  all that may need attention
