@@ -124,7 +124,8 @@ def flow(home: Home, flywheel: Flywheel) -> Flow:
 
 
 def _ordered(found: list[Table]) -> list[Table]:
-    return sorted(found, key=lambda table: _AFTER.index(table.stage))
+    order = {stage: place for place, stage in enumerate(_AFTER)}
+    return sorted(found, key=lambda table: order.get(table.stage, len(order)))
 
 
 def _stage(table: str) -> str:

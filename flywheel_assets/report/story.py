@@ -91,7 +91,8 @@ def earned(flywheel: Flywheel, worth: Worth) -> str:
         return f"{text}. The bootstrap rule made them."
     if rule.value is None:
         return f"{text}. What the bootstrap rule would have earned, the log cannot say."
-    gain = "" if not rule.logged or not rule.value else f", {_against(rule.logged, rule.value)}"
+    comparable = rule.logged is not None and rule.logged > 0 and rule.value >= 0
+    gain = f", {_against(rule.logged, rule.value)}" if comparable and rule.logged else ""
     told = "" if rule.lower is None else f" ({interval(rule.lower, rule.upper)})"
     verdict = {
         "worse than what was decided": "so learning pays",
