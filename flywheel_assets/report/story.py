@@ -78,10 +78,8 @@ def earned(flywheel: Flywheel, worth: Worth) -> str:
     if logged is None or logged.value is None:
         wait = many(flywheel.outcome.matures_after.days, "day")
         return f"No decision has matured yet: an outcome takes {wait}."
-    last = worth.daily["day"].max()
-    n_days = logged.n_days
     text = (
-        f"The decisions of the {many(n_days, 'day')} up to {day(last)} earned "  # type: ignore[arg-type]
+        f"The decisions of the {many(logged.n_days, 'day')} up to {day(worth.last)} earned "
         f"{number(logged.value)} each"
     )
     if logged.lower is not None:
@@ -91,8 +89,8 @@ def earned(flywheel: Flywheel, worth: Worth) -> str:
         return f"{text}. The bootstrap rule made them."
     if rule.value is None:
         return f"{text}. What the bootstrap rule would have earned, the log cannot say."
-    comparable = rule.logged is not None and rule.logged > 0 and rule.value >= 0
-    gain = f", {_against(rule.logged, rule.value)}" if comparable and rule.logged else ""
+    ours = rule.logged or 0.0
+    gain = f", {_against(ours, rule.value)}" if ours > 0 and rule.value >= 0 else ""
     told = "" if rule.lower is None else f" ({interval(rule.lower, rule.upper)})"
     verdict = {
         "worse than what was decided": "so learning pays",
@@ -100,7 +98,7 @@ def earned(flywheel: Flywheel, worth: Worth) -> str:
     }.get(rule.difference, "which chance may explain")
     return (
         f"{text}. On the {many(rule.n_days, 'day')} on which the log can tell, the bootstrap rule "
-        f"would have earned {number(rule.value)}{told} against {number(rule.logged)}{gain}: "
+        f"would have earned {number(rule.value)}{told} against {number(ours)}{gain}: "
         f"{verdict}."
     )
 

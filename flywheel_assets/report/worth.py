@@ -94,6 +94,12 @@ class Worth:
     rankings: pl.DataFrame
 
     @property
+    def last(self) -> date | None:
+        """The newest day whose decisions have matured."""
+        newest = self.daily["day"].max()
+        return newest if isinstance(newest, date) else None
+
+    @property
     def pooled(self) -> dict[str, Alternative]:
         """The alternatives by their policy."""
         return {one.policy: one for one in self.alternatives}
