@@ -33,7 +33,7 @@ def turning(worth: Worth, who: Champions) -> str:
     promoted = [(row["partition_date"], f"v{row['version']}") for row in reversed(who.entries)]
     logged = rows.filter(policy=LOGGED).sort("day")
     alt = (
-        f"Reward per decision from {day(rows['day'].min())} to {day(rows['day'].max())}, "  # type: ignore[arg-type]
+        f"Reward per decision from {day(logged['day'].item(0))} to {day(logged['day'].item(-1))}, "
         f"{number(logged['value'].item(0))} at first and {number(logged['value'].item(-1))} at "
         f"last; {len(promoted)} promotions are marked."
         if logged.height
