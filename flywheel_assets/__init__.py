@@ -15,15 +15,16 @@ from flywheel_assets.declare.collect import (
     DailyFiles,
     DeltaSource,
     Entity,
-    Field,
     Observation,
+    SqlSource,
     TableFile,
 )
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.features import Aggregation, Expression, FeatureView
+from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Drift, Gate, Model, Outcome
-from flywheel_assets.declare.organize import Cancellation, Dimension, Fact
+from flywheel_assets.declare.organize import Cancellation, Dimension, Fact, Reference
 from flywheel_assets.errors import (
     ApiError,
     ApiKeyError,
@@ -83,9 +84,11 @@ __all__ = [
     "Pairs",
     "Policy",
     "PublishedError",
+    "Reference",
     "Slate",
     "Softmax",
     "SourceError",
+    "SqlSource",
     "TableFile",
     "Thompson",
     "Threshold",

@@ -216,13 +216,13 @@ CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
         edit("capacity=200", "capacity=150"),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED | {"repurchase/performance"},
+        MODELLED | {"repurchase/performance"},  # its gate reports what the policy would earn
     ),
     "the exploration": (
         edit("share=0.1", "share=0.2"),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED | {"repurchase/performance"},
+        MODELLED | {"repurchase/performance"},  # its gate reports what the policy would earn
     ),
     "the candidates": (
         edit('pl.col("orders_180d") > 0', 'pl.col("orders_90d") > 0'),
@@ -234,7 +234,7 @@ CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
         edit('bootstrap=-pl.col("recency_days")', 'bootstrap=pl.col("orders_90d")'),
         Grade.RECOMPUTE,
         "repurchase/decisions",
-        DECIDED | {"repurchase/performance"},
+        MODELLED | {"repurchase/performance"},  # its gate reports what the policy would earn
     ),
     "a wider contract": (
         edit("dtype=pl.Float64, minimum=0,", "dtype=pl.Float64, minimum=-1,"),

@@ -53,6 +53,7 @@ def test_a_run_tells_its_story(spun: Turner) -> None:
     assert {tag.key: tag.value for tag in learnt.tags} == {"mlflow.data.context": "training"}
     assert {f.path for f in client.list_artifacts(str(version.run_id), "plots")} == {
         "plots/calibration.svg",
+        "plots/permutation_importance.svg",
         "plots/roc_curve.svg",
     }
     words = str(version.description)

@@ -1,14 +1,15 @@
 """Changing a declaration over tables that are there: planned, carried out, nothing else moved."""
 
+import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from flywheel_assets import Aggregation, FeatureView, Flywheel
+from flywheel_assets import Aggregation, DailyFiles, FeatureView, Flywheel
 from flywheel_assets.changes.plan import Grade
 from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
@@ -17,7 +18,13 @@ from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.declare.flywheel import catalog
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.flywheels import FLYWHEELS
-from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
+from flywheel_assets.flywheels.repurchase import (
+    customer_orders,
+    customers,
+    order_line,
+    order_lines,
+    repurchase,
+)
 from flywheel_assets.flywheels.repurchase import orders as counted
 from flywheel_assets.stores.home import Home
 from flywheel_tests.conftest import FIRST, LAST, contents
@@ -80,6 +87,39 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     assert (filled["orders_14d"] >= filled["orders_7d"]).all()
 
 
+def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
+    """Its tables get the new name, nothing is made again, features are as they were."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    source = order_line.source
+    assert isinstance(source, DailyFiles)
+    columns = {**source.columns, "price": source.columns["unit_price"]}
+    del columns["unit_price"]
+    told = tuple(
+        replace(f, name="price", old_names=("unit_price",)) if f.name == "unit_price" else f
+        for f in order_line.fields
+    )
+    observation = replace(order_line, fields=told, source=replace(source, columns=columns))
+    derive = {**order_lines.derive, "revenue": pl.col("quantity") * pl.col("price")}
+    fact = replace(order_lines, observation=observation, derive=derive)
+    dimension = replace(customers, observation=observation)
+    view = replace(customer_orders, fact=fact, dimensions={dimension: ("country",)})
+    outcome = replace(repurchase.outcome, fact=fact)
+    changed = replace(repurchase, features=view, training_set=outcome)
+    before, turner = contents(home.root), Turner(home, [changed])
+    planned = steps(home, [changed], {})
+    assert [(s.change.table, s.change.grade, s.change.carried) for s in planned] == [
+        ("collect/order_line", Grade.ADDITIVE, ("price",)),
+        ("organize/fct_order_line", Grade.ADDITIVE, ("price",)),
+    ]
+    assert list(apply(planned, turner, lambda _: None)) == planned
+    assert turner.clock.runs == 0
+    assert steps(home, [changed], {}) == []
+    after = contents(home.root)
+    for table, frame in before.items():
+        renamed = frame.rename({"unit_price": "price"}, strict=False)
+        assert after[table].equals(renamed.sort(renamed.columns)), table
+
+
 def test_history_stays(home: Home) -> None:
     """A policy that changes leaves published decisions alone, and says so."""
     cautious = replace(repurchase, decisions=replace(repurchase.policy, control=0.1))
@@ -89,6 +129,22 @@ def test_history_stays(home: Home) -> None:
     assert decided.n_days == 0
     assert decided.change.changed == ("action",)
     assert decided.change.owners == ("team:growth",)
+    assert (decided.decides, decided.since) == ("repurchase", FIRST + DAYS + timedelta(days=1))
+    assert all(step.retrains is None for step in planned.values())
+
+
+def test_a_model_to_retrain_is_named_with_the_day(home: Home) -> None:
+    """Another estimator: trained again on the next Monday, deciding from the next day on."""
+    model = replace(repurchase.model, training_window=timedelta(days=80))
+    planned = steps(home, [replace(repurchase, model=model)], {})
+    following = {s.retrains or s.decides: s.since for s in planned if s.since}
+    assert following == {
+        "order_probability": date(2026, 2, 9),
+        "repurchase": FIRST + DAYS + timedelta(days=1),
+    }
+    assert {s.change.owners for s in planned if s.retrains} == {
+        ("team:growth", "mlops@example.com")
+    }
 
 
 def test_a_day_made_by_an_older_declaration_is_found(home: Home) -> None:

@@ -14,7 +14,7 @@ import pytest
 from flywheel_assets import Flywheel
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.compile import compile_flywheels
-from flywheel_assets.dagster_assets.reporting import failures
+from flywheel_assets.dagster_assets.reported import failed_checks
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import Run, Turner
 from flywheel_assets.declare.rules import PARTITION
@@ -30,6 +30,7 @@ from flywheel_assets.report.worth import Worth, worth
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.drift import DRIFT_SCHEMA
+from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
 from flywheel_assets.stages.metrics import average_precision, roc_auc
 from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance
 from flywheel_assets.stages.training_set import training_schema
@@ -40,13 +41,6 @@ from flywheel_tests.conftest import FIRST, LAST
 from flywheel_tests.shelf import shelf
 
 DAY = timedelta(days=1)
-IMPORTANCE_SCHEMA: dict[str, pl.DataType] = {
-    PARTITION: pl.Date(),
-    "version": pl.Int64(),
-    "feature": pl.String(),
-    "importance": pl.Float64(),
-    "metric": pl.String(),
-}
 WHEELS = [*FLYWHEELS, shelf()]
 ids = [wheel.name for wheel in WHEELS]
 
@@ -194,7 +188,9 @@ def filled(root: Path, flywheel: Flywheel, n_days: int = 6) -> Home:
         orient="row",
     )
     tables.replace(f"{name}/drift", far, DRIFT_SCHEMA, FIRST, last)
-    useful = [(last, 1, f, 0.1 * i, "roc_auc") for i, f in enumerate(flywheel.model.features)]
+    useful = [
+        (last, 1, f, 0.1 * i, 0.01, "roc_auc", 80) for i, f in enumerate(flywheel.model.features)
+    ]
     tables.replace(
         f"{name}/importance",
         pl.DataFrame(useful, schema=IMPORTANCE_SCHEMA, orient="row"),
@@ -226,7 +222,7 @@ def test_every_flywheels_page_renders(flywheel: Flywheel, tmp_path: Path) -> Non
 def test_it_says_what_was_found(spun: Turner) -> None:
     """On a home that turned: the same figures as the tables', each time the same page."""
     home, last = spun.home, LAST
-    failed = failures(build_for(home), repurchase)
+    failed = failed_checks(home, repurchase)
     text = page(home, repurchase, failed)
     sound(text)
     assert page(home, repurchase, failed) == text
@@ -278,7 +274,7 @@ def test_the_daily_job_writes_it(spun: Turner) -> None:
     assert not file.exists()
     spun.force(Run(("repurchase/performance", "repurchase/report"), LAST, LAST))
     assert file.read_text(encoding="utf-8") == page(
-        spun.home, repurchase, failures(build_for(spun.home), repurchase)
+        spun.home, repurchase, failed_checks(spun.home, repurchase)
     )
     assert [found.name for found in file.parent.iterdir()] == ["repurchase.html"]
 

@@ -24,8 +24,10 @@ def content_id(observation: Observation) -> Callable[[Mapping[str, Any], str, st
         Of the values by field name (``event_time`` among them), the observation that is corrected
         and the one that is retracted ("" for none), to 32 hexadecimal digits.
     """
-    names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
+    names = [EVENT_TIME, *observation.identified_by]
     texts = [(n, time_text if n == EVENT_TIME else text_of(observation.schema[n])) for n in names]
+
+    added = [(f, text_of(f.dtype)) for f in observation.added]
 
     def digest(values: Mapping[str, Any], corrects: str, retracts: str) -> str:
         parts = []
@@ -36,6 +38,11 @@ def content_id(observation: Observation) -> Callable[[Mapping[str, Any], str, st
             else:
                 written = text(value)
                 parts.append(f"{len(written.encode())}:{written};")
+        for field, text in added:
+            value = values.get(field.name)
+            if value is not None and value != field.default:
+                written = text(value)
+                parts.append(f"{field.identity}={len(written.encode())}:{written};")
         for name, other in (("corrects", corrects), ("retracts", retracts)):
             if other:
                 parts.append(f"{name}={len(other.encode())}:{other};")

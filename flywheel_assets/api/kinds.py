@@ -52,6 +52,7 @@ class Kind:
         ]
         self._special = bool(self._times or self._time_keys or self._choices)
         self._keys, self._digest = keys, content_id(observation)
+        self._newer_names = {old: f.name for f in observation.fields for old in f.old_names}
         self._tolerance = observation.clock_tolerance // timedelta(microseconds=1)
 
     def settle(self, record: Any, now: int, *, visible: bool) -> Settled:
@@ -90,6 +91,31 @@ class Kind:
         elif record.observation_id in {record.corrects, record.retracts}:
             raise UnfitError(Fault("$.observation_id", "an observation cannot replace itself"))
         return Settled(self.name, happened, dropped, moved)
+
+    def newer(self, record: Any) -> bool:
+        """Call what a decoded JSON record calls by an old name as it is called now, in place.
+
+        Returns
+        -------
+        bool
+            Whether there was any.
+
+        Raises
+        ------
+        UnfitError
+            For a record that says both names.
+        """
+        payload = record.get("payload")
+        if not isinstance(payload, dict):
+            return False
+        stale = [n for n in payload if n in self._newer_names]
+        for name in stale:
+            newer = self._newer_names[name]
+            if newer in payload:
+                said = f"expected it once, found {newer}, its name by now, too"
+                raise UnfitError(Fault(f"$.payload.{name}", said))
+            payload[newer] = payload.pop(name)
+        return bool(stale)
 
     def _settle_special(self, record: Any) -> bool:
         """See to the types that few observations have; says whether a time was brought to UTC."""

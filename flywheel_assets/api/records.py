@@ -151,20 +151,39 @@ class Reader:
             raise UnfitError(
                 Fault("$", f"expected at most {MAX_RECORD} bytes in a record, found {len(raw)}")
             )
-        try:
-            record = self._one.decode(raw)
-            kind = self._by_type[type(record)]
-        except (*_UNREADABLE, KeyError) as error:
-            types = {name: kind.type for name, kind in self.kinds.items()}
-            faults = diagnose(raw, types) or [_plain_fault(raw, error)]
-            raise UnfitError(*faults) from None
+        record = self._typed(raw)
         twice = duplicate_key(raw)
         if twice is not None:
             raise UnfitError(twice)
+        kind = self._by_type[type(record)]
         settled = kind.settle(record, now, visible=False)
         return Received(
             settled.kind, record.observation_id, settled.event_time, _ENCODER.encode(record)
         )
+
+    def _typed(self, raw: bytes) -> Any:
+        try:
+            record = self._one.decode(raw)
+            self._by_type[type(record)]
+        except (*_UNREADABLE, KeyError) as error:
+            newer = self._newer(raw)
+            if newer is not None:
+                return self._typed(newer)
+            types = {name: kind.type for name, kind in self.kinds.items()}
+            faults = diagnose(raw, types) or [_plain_fault(raw, error)]
+            raise UnfitError(*faults) from None
+        return record
+
+    def _newer(self, raw: bytes) -> bytes | None:
+        """Write a record of an older shape as it would be written now; None for any other."""
+        kind = self._kind_of(raw)
+        try:
+            record = msgspec.json.decode(raw)
+        except _UNREADABLE:
+            return None
+        if kind is None or not self.kinds[kind].newer(record):
+            return None
+        return _ENCODER.encode(record)
 
     def _kind_of(self, raw: bytes) -> str | None:
         """Name the kind of a record that was refused, if it says a declared one."""

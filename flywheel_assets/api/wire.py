@@ -10,7 +10,8 @@ import polars as pl
 from msgspec import UNSET, Meta, UnsetType
 
 from flywheel_assets.api.limits import MAX_ID
-from flywheel_assets.declare.collect import Field, Observation
+from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.field import Field
 
 # Control characters, and those that are not seen but change what is: zero width, bidirectional.
 ID_PATTERN = (
@@ -76,8 +77,20 @@ def value_type(field: Field, *, key: bool = False) -> Any:
                 "max_length": MAX_ID,
                 "extra_json_schema": {"pattern": ID_PATTERN},
             }
+    extra = meta.get("extra_json_schema", {})
+    if field.allowed is not None and kind not in {pl.String, pl.Int64, pl.Int32}:
+        # msgspec knows no such literals: `kinds` checks them.
+        extra = {**extra, "enum": [*map(_as_json, field.allowed)]}
+    if field.fills:
+        extra = {**extra, "default": _as_json(field.default)}
+    if extra:
+        meta["extra_json_schema"] = extra
     value: Any = Annotated[plain, Meta(**meta)]
     return value if key or not field.nullable else Annotated[value | None, Meta(**_said(meta))]
+
+
+def _as_json(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _said(meta: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +116,7 @@ def record_type(observation: Observation) -> type[msgspec.Struct]:
     payload = msgspec.defstruct(
         f"{title}Payload",
         [
-            (n, value_type(f) | UnsetType, UNSET) if f.nullable else (n, value_type(f))
+            (n, value_type(f) | UnsetType, UNSET) if f.nullable or f.fills else (n, value_type(f))
             for n, f in by_name.items()
             if n not in keys
         ],

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import polars as pl
+
 from flywheel_assets.errors import ColumnsError, nearest
 
 ROWS = "*"
@@ -13,6 +15,12 @@ ROWS = "*"
 class Column:
     """A column of a table, or which rows it has.
 
+    Parameters
+    ----------
+    part : str
+        Of a column that several things write, the part that one of them does: what one flywheel
+        logs teaches no other.
+
     Examples
     --------
     >>> str(Column("collect/order", "amount"))
@@ -21,6 +29,7 @@ class Column:
 
     table: str
     name: str
+    part: str = ""
 
     def __str__(self) -> str:
         """Write it as it is asked for."""
@@ -33,6 +42,21 @@ class Made:
 
     column: Column
     of: frozenset[Column]
+
+
+def columns(table: str, names: Iterable[str], part: str = "") -> frozenset[Column]:
+    """Give columns of a table by name."""
+    return frozenset(Column(table, name, part) for name in names)
+
+
+def made(table: str, name: str, *of: frozenset[Column]) -> Made:
+    """Say what a column is made of."""
+    return Made(Column(table, name), frozenset().union(*of))
+
+
+def roots(*expressions: pl.Expr | None) -> set[str]:
+    """Name the columns that expressions look at."""
+    return {name for e in expressions if e is not None for name in e.meta.root_names()}
 
 
 class Lineage:
@@ -80,15 +104,27 @@ class Lineage:
         """Give what a column is made of directly."""
         return self._of.get(column, frozenset())
 
-    def sources(self, column: Column) -> list[Column]:
-        """Give the columns of other tables that a column is made of, through its own table's."""
+    def sources(self, table: str) -> dict[str, list[Column]]:
+        """Give, for each column of a table, those of other tables that it is made of directly.
+
+        Also what it is made of through its own table's, but not the rows of others.
+        """
+        found: dict[str, set[Column]] = {}
+        for column in self.columns(table):
+            if column.name != ROWS:
+                found.setdefault(column.name, set()).update(self._sources(column))
+        return {name: sorted(of) for name, of in found.items()}
+
+    def _sources(self, column: Column) -> set[Column]:
         reached, waiting = set[Column](), [column]
         while waiting:
             for step in self.of(waiting.pop()) - reached:
                 reached.add(step)
                 if step.table == column.table:
                     waiting.append(step)
-        return sorted(c for c in reached if c.table != column.table and c.name != ROWS)
+        return {
+            Column(c.table, c.name) for c in reached if c.table != column.table and c.name != ROWS
+        }
 
     def find(self, text: str) -> list[Column]:
         """Read ``table.column``, or a table: then all of its columns.
@@ -98,7 +134,9 @@ class Lineage:
         ColumnsError
             When there is no such table or column.
         """
-        known = {str(column): [column] for column in self}
+        known: dict[str, list[Column]] = {}
+        for column in self:
+            known.setdefault(str(column), []).append(column)
         for table in self.tables:
             known[table] = self.columns(table)
         if text not in known:

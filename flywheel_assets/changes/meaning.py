@@ -5,20 +5,17 @@ formatting, descriptions and owners do not count.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from flywheel_assets.changes.graph import ROWS, Column, Lineage
+from flywheel_assets.changes.columns import NO_RULES, Rules, made
+from flywheel_assets.changes.decided import LOGGED
+from flywheel_assets.changes.graph import Column, Lineage
 from flywheel_assets.changes.owners import owners
-from flywheel_assets.changes.stages import LOGGED, lineage
-from flywheel_assets.declare.candidates import AlreadySeen, Filter, Pairs
-from flywheel_assets.declare.collect import Observation, Source
-from flywheel_assets.declare.decide import Policy
-from flywheel_assets.declare.features import FeatureView
+from flywheel_assets.changes.retired import check_retired
+from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.fingerprint import fingerprint
-from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
-from flywheel_assets.declare.learn import Model
-from flywheel_assets.declare.organize import Dimension, Fact
+from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.rules import OBSERVATION_ID
 
 
@@ -40,6 +37,14 @@ class Meaning:
     words : mapping of str to str
         Column -> its description; that of the table under an empty name.
     owners : list of str
+    old_names : mapping of str to list of str
+        Column -> what it was called before.
+    fills : list of str
+        Columns that read right in partitions from before they were declared.
+    demands : list of str
+        Columns that producers have to tell, and what was received before they were declared lacks.
+    rules : mapping of str to list
+        Column -> its contract: whether null is sound, the bounds, the allowed values.
     """
 
     columns: Mapping[str, str]
@@ -48,15 +53,32 @@ class Meaning:
     users: Mapping[str, Sequence[str]] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     owners: Sequence[str] = ()
+    old_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fills: Sequence[str] = field(default_factory=list)
+    demands: Sequence[str] = field(default_factory=list)
+    rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """What the table means as a whole: the ``code_version`` of its asset."""
-        return fingerprint(sorted(self.whole.items()), sorted(self.types.items()))
+        first = {name: olds[0] for name, olds in self.old_names.items()}
+        whole = {first.get(name, name): digest for name, digest in self.whole.items()}
+        types = {first.get(name, name): dtype for name, dtype in self.types.items()}
+        return fingerprint(sorted(whole.items()), sorted(types.items()))
 
 
-def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
+def meanings(flywheels: Iterable[Flywheel], rules: Rules = NO_RULES) -> dict[str, Meaning]:
     """Give the meaning of every table, in the order of the loop.
+
+    Parameters
+    ----------
+    rules : mapping
+        Table -> column -> the contract that is to count as declared, instead of its own.
+
+    Raises
+    ------
+    DeclarationError
+        For a retired field that something is still made of.
 
     Examples
     --------
@@ -66,14 +88,20 @@ def meanings(flywheels: Iterable[Flywheel]) -> dict[str, Meaning]:
     """
     things = catalog(flywheels)
     graph, whose = lineage(things.flywheels), owners(things.flywheels)
-    found = _own(things)
+    check_retired(things, graph, whose)
+    found = made(things, rules)
     defined = {Column(t, n): d for t in found for n, d in found[t]["columns"].items()}
-    digests = _Digests(graph, defined)
+    first = {
+        Column(table, name): Column(table, olds[0])
+        for table in found
+        for name, olds in found[table].get("old_names", {}).items()
+    }
+    digests = _Digests(graph, defined, first)
     return {
         table: Meaning(
             **found.get(table, {"columns": {}}),
             whole={c.name: digests.of(c) for c in _columns(graph, table, found)},
-            users={c.name: _users(graph, c) for c in graph.columns(table)},
+            users=_users(graph, table),
             owners=list(whose[table]),
         )
         for table in graph.tables
@@ -88,20 +116,23 @@ def _columns(graph: Lineage, table: str, found: Mapping[str, Any]) -> list[Colum
 class _Digests:
     """Digests of columns with all that they are made of."""
 
-    def __init__(self, graph: Lineage, own: Mapping[Column, str]) -> None:
-        self._graph, self._own = graph, own
+    def __init__(
+        self, graph: Lineage, own: Mapping[Column, str], first: Mapping[Column, Column]
+    ) -> None:
+        self._graph, self._own, self._first = graph, own, first
         self._known: dict[Column, str] = {}
 
     def of(self, column: Column) -> str:
         if column not in self._known:
             parents = self._parents(column)
-            inside = sorted((str(parent), self.of(parent)) for parent in parents)
+            inside = sorted((str(self._first.get(p, p)), self.of(p)) for p in parents)
             self._known[column] = fingerprint(self._own.get(column, ""), inside)
         return self._known[column]
 
     def _parents(self, column: Column) -> Collection[Column]:
-        # What was logged stays, and so does an id that a record without the newest fields has.
-        if column.table == LOGGED[0] or column.name == OBSERVATION_ID:
+        # What was logged stays, so does an id that a record without the newest fields has, and the
+        # champion before.
+        if column.table == LOGGED[0] or column.name in {OBSERVATION_ID, "champion_version"}:
             return ()
         parents = self._graph.of(column)
         if column.name == "alternatives" or column.table.endswith("/drift"):
@@ -110,162 +141,11 @@ class _Digests:
         return parents
 
 
-def _users(graph: Lineage, column: Column) -> list[str]:
-    tables = [c.table for c in graph.downstream([column]) if c.table != column.table]
-    return list(dict.fromkeys(tables))
-
-
-def _own(things: Catalog) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for observation in things.observations:
-        found[f"collect/{observation.name}"] = _collect(observation)
-    for fact in things.facts:
-        found[f"organize/fct_{fact.name}"] = _fact(fact)
-    for dimension in things.dimensions:
-        found[f"organize/dim_{dimension.name}"] = _dimension(dimension)
-    for view in things.views:
-        found[f"features/{view.name}"] = _view(view)
-    for flywheel in things.flywheels:
-        found |= {f"{flywheel.name}/{stage}": made for stage, made in _learn(flywheel).items()}
-    return found
-
-
-def _collect(observation: Observation) -> dict[str, Any]:
-    source = observation.source
-    columns = {
-        f.name: fingerprint(
-            str(f.dtype),
-            f.nullable,
-            f.minimum,
-            f.maximum,
-            sorted(map(repr, f.allowed)) if f.allowed is not None else None,
-            source.source_column(f.name) if source else None,
-        )
-        for f in observation.fields
-    }
-    told = sorted(observation.id_fields or ("every field",))
-    rows = fingerprint(told, observation.duplicates_within, observation.clock_tolerance)
+def _users(graph: Lineage, table: str) -> dict[str, list[str]]:
+    parts: dict[str, list[Column]] = {}
+    for column in graph.columns(table):
+        parts.setdefault(column.name, []).append(column)
     return {
-        "columns": {ROWS: rows, "event_time": _read(source), **columns},
-        "types": {f.name: str(f.dtype) for f in observation.fields},
-        "words": {"": observation.description, **observation.descriptions},
+        name: list(dict.fromkeys(c.table for c in graph.downstream(of) if c.table != table))
+        for name, of in parts.items()
     }
-
-
-def _read(source: Source | None) -> str:
-    if source is None:
-        return fingerprint("received by the API alone")
-    # Which column a field is read from is part of the field.
-    told = [(f.name, getattr(source, f.name)) for f in fields(source) if f.name != "columns"]
-    return fingerprint(type(source).__name__, sorted(told))
-
-
-def _fact(fact: Fact) -> dict[str, Any]:
-    derived = {name: fingerprint(expression) for name, expression in fact.derive.items()}
-    carried = dict.fromkeys(fact.observation.schema, "")
-    rule = fact.cancellation
-    ruled = {} if rule is None else {"is_cancellation": fingerprint(rule.when)}
-    if rule is not None:
-        ruled |= dict.fromkeys(rule.measures, fingerprint("negative where", rule.when))
-    if rule is not None and rule.becomes == "retraction":
-        ruled["retracts"] = fingerprint(rule.when, sorted(rule.match), sorted(rule.measures))
-    return {
-        "columns": {**carried, **derived, **ruled},
-        "types": {name: str(dtype) for name, dtype in fact.schema.items()},
-        "words": {"": fact.description},
-    }
-
-
-def _dimension(dimension: Dimension) -> dict[str, Any]:
-    rows = fingerprint(sorted(dimension.attributes), sorted(dimension.entity.keys))
-    return {
-        "columns": {ROWS: rows, **dict.fromkeys(dimension.attributes, "")},
-        "words": {"": dimension.description},
-    }
-
-
-def _view(view: FeatureView) -> dict[str, Any]:
-    aggregated = {
-        a.name: fingerprint(
-            *(a.function, a.column, a.window, a.where, a.n, a.q, a.over, a.by, a.aligned)
-        )
-        for a in view.aggregations
-    }
-    attributes = {
-        name: fingerprint(dimension.name)
-        for dimension, names in view.dimensions.items()
-        for name in names
-    }
-    computed = {e.name: fingerprint(e.expression) for e in view.expressions}
-    rows = fingerprint(sorted(view.entity.keys), view.fact.name, view.longest_window)
-    return {
-        "columns": {ROWS: rows, **aggregated, **attributes, **computed},
-        "words": {"": view.description, **view.descriptions},
-    }
-
-
-def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
-    outcome, model, policy = flywheel.outcome, flywheel.model, flywheel.policy
-    followed = (outcome.fact.name, outcome.horizon, outcome.settle)
-    exposure = outcome.exposure.name if outcome.exposure else None
-    seen = {
-        g.name: fingerprint(g.kind, g.fact.name, g.window, g.n, g.where) for g in policy.generators
-    }
-    crossed = {e.name: fingerprint(e.expression) for e in flywheel.expressions}
-    views = sorted(view.name for view in flywheel.views)
-    baselines = {f"baseline {n}": fingerprint(e) for n, e in policy.baselines.items()}
-    decided = fingerprint(policy.bootstrap, policy.allocation, policy.exploration, policy.control)
-    return {
-        "training_set": {
-            "columns": {
-                ROWS: fingerprint(outcome.matures_after, exposure),
-                "outcome": fingerprint(*followed, outcome.where),
-                "reward": fingerprint(*followed, outcome.reward),
-                **dict.fromkeys(sorted({*flywheel.descriptions} - {*crossed, *seen}), ""),
-                **crossed,
-            },
-            "words": {"": outcome.description},
-        },
-        "model": {
-            "columns": {"version": _trained(model)},
-            "words": {"": model.description},
-        },
-        "decisions": {
-            "columns": {
-                ROWS: fingerprint(*_considered(policy), views),
-                **seen,
-                "score": fingerprint(policy.bootstrap, policy.rank_by, sorted(model.features)),
-                "action": fingerprint(policy.allocation, policy.exploration, policy.control),
-            },
-            "words": {"": policy.description},
-        },
-        "drift": {"columns": {"value": fingerprint(model.drift)}, "words": {}},
-        "performance": {
-            "columns": {**baselines, "alternatives": decided},
-            "words": {"": flywheel.description},
-        },
-    }
-
-
-def _considered(policy: Policy) -> tuple[Any, ...]:
-    filters = sorted(fingerprint(*_filter(rule)) for rule in policy.filters)
-    candidates = policy.candidates
-    if isinstance(candidates, Pairs):
-        names = sorted(generator.name for generator in candidates.generators)
-        return candidates.of.name, candidates.where, names, filters
-    return candidates, filters
-
-
-def _filter(rule: Filter) -> tuple[Any, ...]:
-    if isinstance(rule, AlreadySeen):
-        return rule.fact.name, rule.where, rule.within
-    return rule.times, rule.within
-
-
-def _trained(model: Model) -> str:
-    told = [
-        (f.name, getattr(model, f.name))
-        for f in fields(model)
-        if f.name not in {"name", "features", "owners", "description", "drift"}
-    ]
-    return fingerprint(model.name, sorted(model.features), told)

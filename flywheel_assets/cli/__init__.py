@@ -3,6 +3,7 @@
 from flywheel_assets.cli import (
     changing,
     forgetting,
+    impact,
     looking,
     mending,
     promoting,
@@ -17,6 +18,7 @@ __all__ = [
     "app",
     "changing",
     "forgetting",
+    "impact",
     "looking",
     "main",
     "mending",

@@ -1,7 +1,7 @@
-"""Change a declaration knowing what it touches: plan, apply, impact, owners."""
+"""Change a declaration knowing what it touches: plan, apply, owners."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +31,10 @@ def plan(
     ] = None,
 ) -> None:
     """Say what a changed declaration touches, before anything is touched.
+
+    By table: the grade, the columns (+ added, ~ changed, - removed, > different for what they are
+    made of), the partitions to be made again with their rows and an estimate of the time from past
+    runs, and the owners. Then the models to retrain and the decisions affected, with the first day.
 
     Exit status: 0 when nothing has to be made again, 2 when something has, 3 when something that
     others use is gone or of another type.
@@ -65,43 +69,17 @@ def apply() -> None:
     from flywheel_assets.project import declared
 
     planned = _of_home()
-    days = sum(step.n_days for step in planned)
-    if not days:
+    if not planned:
         console.print("Nothing to make again.")
         return
+    days = sum(step.n_days for step in planned)
     turner = Turner(current_home(), declared())
     with progress(days) as report:
         for step in carry_out(planned, turner, report):
             if step.n_days:
                 console.print(f"{step.change.table}: {step.n_days} days made again")
-
-
-@app.command(rich_help_panel=CHANGE)
-def impact(
-    what: Annotated[str, typer.Argument(help="A table, table.column, or an owner.")],
-    upstream: Annotated[bool, typer.Option(help="What it is made of, instead.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say what is made of a column, by column, to the decision and its owner."""
-    from flywheel_assets.changes import lineage, owners
-    from flywheel_assets.project import declared
-
-    flywheels = declared()
-    graph, whose = lineage(flywheels), owners(flywheels)
-    owned = [table for table, names in whose.items() if what in names]
-    start = [c for t in owned for c in graph.columns(t)] if owned else graph.find(what)
-    found: dict[str, list[str]] = {}
-    for column in graph.upstream(start) if upstream else graph.downstream(start):
-        found.setdefault(column.table, []).append(column.name)
-    if as_json:
-        told = {t: {"columns": names, "owners": whose[t]} for t, names in found.items()}
-        print_json(told)
-        return
-    title = f"{'Up' if upstream else 'Down'}stream of {what}"
-    shown = Table("table", "columns", "owners", title=title)
-    for table, names in found.items():
-        shown.add_row(table, ", ".join(names), ", ".join(whose[table]))
-    console.print(shown if found else f"{title}: nothing.")
+            elif step.carried:
+                console.print(f"{step.change.table}: kept as it is, by the new declaration")
 
 
 @app.command(name="owners", rich_help_panel=CHANGE)
@@ -192,9 +170,13 @@ def _as_json(step: "Step") -> dict[str, Any]:
         "grade": change.grade.name.lower(),
         "history": step.is_history,
         "partitions": [[str(first), str(last)] for first, last in step.ranges],
+        "kept": [[str(first), str(last)] for first, last in step.carried],
         "n_days": step.n_days,
         "n_rows": step.n_rows,
         "seconds": step.seconds,
+        "retrains": step.retrains,
+        "decides": step.decides,
+        "from": None if step.since is None else str(step.since),
     }
 
 
@@ -213,10 +195,33 @@ def _show(planned: Sequence["Step"]) -> None:
             ", ".join(change.owners),
         )
     console.print(shown)
+    for line in _summed_up(planned):
+        console.print(line)
+
+
+def _summed_up(planned: Sequence["Step"]) -> Iterator[str]:
+    """Say what a reviewer asks first: what is trained and decided otherwise, whose, how long."""
+    for step in planned:
+        whose = ", ".join(step.change.owners)
+        if step.retrains:
+            yield f"Model to retrain: {step.retrains}, on {step.since}; {whose}."
+        if step.decides:
+            yield f"Decisions affected: {step.decides}, from {step.since} on; {whose}."
+    known = [step.seconds for step in planned if step.seconds is not None]
+    days, rows = (sum(getattr(step, n) for step in planned) for n in ("n_days", "n_rows"))
+    time = f", about {sum(known):,.0f} s" if known else ""
+    if days:
+        yield f"To be made again: {days:,} partitions, {rows:,} rows{time}."
 
 
 def _columns(change: "Change") -> str:
-    parts = {"+": change.added, "~": change.changed, "-": change.removed, ">": change.touched}
+    parts = {
+        "+": change.added,
+        "~": change.changed,
+        "-": change.removed,
+        ">": change.touched,
+        "=": change.carried,
+    }
     names = [
         f"{sign} {'which rows' if name == '*' else name}"
         for sign, columns in parts.items()
@@ -227,9 +232,10 @@ def _columns(change: "Change") -> str:
 
 def _again(step: "Step") -> str:
     if step.is_history:
-        return "nothing: history stays, the next turn follows"
+        begins = f" from {step.since} on" if step.since else ""
+        return f"nothing: history stays, the next turn follows{begins}"
     if not step.ranges:
-        return "nothing"
+        return "nothing: what is there is kept" if step.carried else "nothing"
     spans = ", ".join(f"{first} to {last}" for first, last in step.ranges)
     time = "" if step.seconds is None else f", about {step.seconds:,.0f} s"
     return f"{spans}: {step.n_days:,} days, {step.n_rows:,} rows{time}"

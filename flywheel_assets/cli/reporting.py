@@ -16,10 +16,6 @@ def report(
     ] = None,
 ) -> None:
     """Write one page of the whole flywheel: what it decided, what that earned, what needs you."""
-    from flywheel_assets.dagster_assets.build import build_for
-    from flywheel_assets.dagster_assets.reporting import failures
-    from flywheel_assets.report import write
+    from flywheel_assets.dagster_assets.reported import write_report
 
-    home, flywheel = opened(), find(name)
-    file = write(home, flywheel, failures(build_for(home), flywheel), out)
-    console.print(f"Wrote {file}", soft_wrap=True)
+    console.print(f"Wrote {write_report(opened(), find(name), out)}", soft_wrap=True)

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from flywheel_assets.cli.app import START, AsJson, Name, app, console, print_json
+from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.stores.home import Home, current_home
 
@@ -71,7 +72,7 @@ def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str])
 
     found = []
     for observation in catalog(flywheels).observations:
-        if observation.source is None:
+        if observation.source is None or isinstance(observation.source, SqlSource):
             continue
         if observation.name in given:
             found.append(sample(observation, Path(given[observation.name])))
@@ -82,14 +83,19 @@ def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str])
     return found
 
 
+def _unsampled(observation: Observation) -> str:
+    if isinstance(observation.source, SqlSource):
+        return f"a database in ${observation.source.url}, read when it is collected"
+    return "no source: the API alone" if observation.source is None else "no data there yet"
+
+
 def _show(flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
     looked_at = {one.observation for one in samples}
     for flywheel in flywheels:
         console.print(f"{flywheel.name}: the declaration is sound.")
     for observation in catalog(flywheels).observations:
         if observation.name not in looked_at:
-            why = "no source: the API alone" if observation.source is None else "no data there yet"
-            console.print(f"{observation.name}: {why}.")
+            console.print(f"{observation.name}: {_unsampled(observation)}.")
     table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
     for one in samples:
         fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)

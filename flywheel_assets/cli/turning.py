@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flywheel_assets.cli.app import TURN, From, Name, To, app, console, find, today
 from flywheel_assets.cli.progress import progress, weight
+from flywheel_assets.declare.collect import SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import Home, current_home
@@ -95,7 +96,7 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
     if settings is not None:
         return settings.demo and source is None
     observation = flywheel.views[0].fact.observation
-    if observation.source is None:
+    if observation.source is None or isinstance(observation.source, SqlSource):
         return False
     declared = home.source_path(observation.name, observation.source.path)
     return source is None and flywheel.name == "repurchase" and not declared.exists()

@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
 
-from flywheel_assets.changes.graph import ROWS, Lineage
+from flywheel_assets.changes.graph import Lineage
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.columns import SYSTEM
 from flywheel_assets.errors import MissingPartitionError
@@ -18,6 +19,8 @@ from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.registry import Registry
 from flywheel_assets.stores.tables import Tables
+
+NO_RULES: Mapping[str, dg.TableColumnConstraints] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,9 @@ class Build:
         columns: Mapping[str, str],
         deps: Iterable[dg.AssetDep] = (),
         kinds: Iterable[str] = (),
+        rules: Mapping[str, dg.TableColumnConstraints] = NO_RULES,
     ) -> dg.AssetSpec:
-        """Describe an asset as the UI will show it."""
+        """Describe an asset as the UI will show it; ``rules`` are its columns' constraints."""
         return dg.AssetSpec(
             key.split("/"),
             deps=list(deps),
@@ -84,7 +88,7 @@ class Build:
                 fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)
             ),
             metadata={
-                "dagster/column_schema": column_schema(schema, columns),
+                "dagster/column_schema": column_schema(schema, columns, rules),
                 "dagster/uri": self.tables.path(key).as_uri(),
                 "dagster/table_name": key.replace("/", "."),
                 **_made_of(key, self.graph),
@@ -118,12 +122,11 @@ def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:
     """Give the columns of other tables that each column is made of."""
     return dg.TableColumnLineage(
         {
-            column.name: [
+            name: [
                 dg.TableColumnDep(dg.AssetKey(source.table.split("/")), source.name)
-                for source in graph.sources(column)
+                for source in sources
             ]
-            for column in graph.columns(key)
-            if column.name != ROWS
+            for name, sources in graph.sources(key).items()
         }
     )
 
@@ -131,20 +134,26 @@ def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:
 def _made_of(key: str, graph: Lineage) -> dict[str, dg.MarkdownMetadataValue]:
     """Show a table's column lineage as a table: the open-source pages do not draw it."""
     lines = [
-        f"| {c.name} | {', '.join(f'`{source}`' for source in graph.sources(c))} |"
-        for c in graph.columns(key)
-        if c.name != ROWS
+        f"| {name} | {', '.join(f'`{source}`' for source in sources)} |"
+        for name, sources in graph.sources(key).items()
     ]
     head = "| column | made of |\n|---|---|\n"
     return {"column_lineage": dg.MetadataValue.md(head + "\n".join(lines))} if lines else {}
 
 
-def column_schema(schema: Mapping[str, Any], columns: Mapping[str, str]) -> dg.TableSchema:
-    """Show a table's columns with what they mean."""
+def column_schema(
+    schema: Mapping[str, Any],
+    columns: Mapping[str, str],
+    rules: Mapping[str, dg.TableColumnConstraints] = NO_RULES,
+) -> dg.TableSchema:
+    """Show a table's columns with what they mean and what they must be."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name=name, type=str(dtype), description=columns.get(name, SYSTEM.get(name))
+                name=name,
+                type=str(dtype),
+                description=columns.get(name, SYSTEM.get(name)),
+                constraints=rules.get(name),
             )
             for name, dtype in schema.items()
         ]

@@ -10,6 +10,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.dagster_assets.constraints import column_rules
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
@@ -21,7 +22,7 @@ from flywheel_assets.dagster_assets.table_asset import (
     table_asset,
     worst,
 )
-from flywheel_assets.declare.collect import DailyFiles, Observation
+from flywheel_assets.declare.collect import DailyFiles, Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import (
     DECISION_ID,
@@ -58,7 +59,11 @@ DECISION_SCHEMA: dict[str, Any] = {
 }
 
 
-_KINDS: dict[type[Any], set[str]] = {DailyFiles: {"csv"}, type(None): {"json"}}
+_KINDS: dict[type[Any], set[str]] = {
+    DailyFiles: {"csv"},
+    SqlSource: {"sql"},
+    type(None): {"json"},
+}
 
 
 def reported(observation: Observation) -> dg.AssetSpec:
@@ -89,6 +94,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
                 description=observation.description,
                 schema=observation_schema(observation),
                 columns=observation.descriptions,
+                rules=column_rules(observation),
                 **common,
             ),
             build.spec(

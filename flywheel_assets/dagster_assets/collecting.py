@@ -2,17 +2,18 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 
-from flywheel_assets.declare.collect import Observation
+from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (
     ACCOUNT_SCHEMA,
     REJECTED_SCHEMA,
     Collected,
+    known_days,
     observation_schema,
     settle,
     validate,
@@ -21,8 +22,10 @@ from flywheel_assets.stages.received import API, as_raw, repeats
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox
+from flywheel_assets.stores.pulled import Pulled, read_pulled
 from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, received_table
-from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stores.sources import needed, read_source
+from flywheel_assets.stores.sql import read_rows
 from flywheel_assets.stores.tables import Tables
 
 
@@ -77,10 +80,15 @@ class Collecting:
         # The simulated product of a demo reports through the API alone.
         if observation.source is None or self.settings.demo:
             return []
-        path = self.home.source_path(observation.name, observation.source.path)
-        raw = read_source(observation, path, first, last, start=start)
-        if raw is None:
-            return []
+        if isinstance(observation.source, SqlSource):
+            self._pull(observation.source, last)
+            raw = read_pulled(self.tables, observation, first, last)
+        else:
+            path = self.home.source_path(observation.name, observation.source.path)
+            found = read_source(observation, path, first, last, start=start)
+            if found is None:
+                return []
+            raw = found
         # What no time dates belongs to the day of the record above it; what was known before the
         # home began belongs to its first day.
         day = pl.col(PARTITION).forward_fill().fill_null(start)
@@ -89,6 +97,15 @@ class Collecting:
             .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
             .filter(pl.col(PARTITION).is_between(first, last))
         ]
+
+    def _pull(self, source: SqlSource, last: date) -> None:
+        pulled = Pulled(self.tables, self.observation, self.settings.start)
+        at = pulled.newest()
+        if at is not None and at.until >= last:
+            return
+        rows = read_rows(source, needed(self.observation, source), at.cursor if at else None)
+        now = datetime.now(UTC) + self.observation.clock_tolerance
+        pulled.keep(rows, known_days(rows, source, now), last)
 
     def _from_api(self, received: pl.DataFrame) -> pl.DataFrame:
         checked = validate(as_raw(received, self.observation), self.observation, API)

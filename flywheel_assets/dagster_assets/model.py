@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
+from flywheel_assets.dagster_assets.importance import keep_importance, shown_importance
 from flywheel_assets.dagster_assets.plots import as_markdown
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
@@ -27,9 +28,10 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.challenge import MODEL_COLUMNS, MODEL_SCHEMA, challenge, window
+from flywheel_assets.stages.challenge import MODEL_COLUMNS, MODEL_SCHEMA, challenge, split, window
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
+from flywheel_assets.stages.importance import importance
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
@@ -121,6 +123,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             mlflow=build.models.uri,
             **run_pages(build, flywheel, standing, rows[-1]["version"]),
             **{name: dg.MetadataValue.md(as_markdown(svg, name)) for name, svg in pictures.items()},
+            **shown_importance(build, flywheel, last, drawn=bool(pictures)),
         )
 
     return body
@@ -150,6 +153,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     standing = ledger_of(build, flywheel).champion(day - DAY)
     registered: list[int] = []
     sources: dict[int, TrainingRows] = {}
+    loaded_as: list[Scorer] = []
 
     def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
         source = TrainingRows(
@@ -165,13 +169,20 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         registered.append(version)
         sources[version] = source
         loaded = version_scorer(build, flywheel, version)
+        loaded_as.append(loaded)
         _keep_profile(build, flywheel, day, version, used, loaded)
         return loaded
 
     champion = None
     if standing is not None:
         champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
-    made = challenge(rows.collect(), flywheel, day, champion, admit)
+    matured = rows.collect()
+    made = challenge(matured, flywheel, day, champion, admit)
+    if made.verdict.value is not None:
+        holdout = split(matured, flywheel, day)[1]
+        keep_importance(
+            build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day)
+        )
     verdict = asdict(made.verdict)
     if registered:
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}

@@ -7,10 +7,11 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
-from flywheel_assets.dagster_assets.table_asset import table_asset
+from flywheel_assets.dagster_assets.constraints import column_rules
+from flywheel_assets.dagster_assets.table_asset import Contract, table_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension, Fact
-from flywheel_assets.stages import checks
+from flywheel_assets.stages import checks, contract
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
@@ -38,14 +39,34 @@ def organize_fact(build: Build, fact: Fact) -> dg.AssetsDefinition:
             description=fact.description,
             schema=schema,
             columns=fact.descriptions,
-            deps=[before(source)],
+            # Dimensions that it refers to come first, so that the check sees those of its day.
+            deps=[before(source), *(before(r.table) for r in fact.references)],
+            rules=column_rules(fact),
         ),
         schema,
         stage="organize",
         needs=lambda first, last: [(source, first, last)],
         make=make,
         check=checks.organize,
+        contract=_contract(build, fact),
     )
+
+
+def _contract(build: Build, fact: Fact) -> Contract:
+    schema = fact_schema(fact)
+    looked_at = {name: schema[name] for name in contract.needed(fact)}
+
+    def check(last: date) -> list[checks.Check]:
+        if not contract.declared(fact):
+            return []
+        rows = build.tables.read(f"organize/fct_{fact.name}", looked_at)
+        dimensions = {
+            r.table: build.tables.read(r.table, dimension_schema(r.dimension))
+            for r in fact.references
+        }
+        return contract.check(rows, dimensions, fact, last)
+
+    return Contract(contract.declared(fact), check)
 
 
 def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinition:
@@ -68,6 +89,7 @@ def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinitio
             schema=schema,
             columns=dimension.observation.descriptions,
             deps=[before(source)],
+            rules=column_rules(dimension),
         ),
         schema,
         stage="dimension",

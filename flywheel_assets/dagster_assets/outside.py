@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flywheel_assets.dagster_assets.build import build_for, today
 from flywheel_assets.dagster_assets.table_asset import chunks
-from flywheel_assets.declare.collect import DailyFiles, Observation
+from flywheel_assets.declare.collect import DailyFiles, Observation, SqlSource
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import validate
@@ -33,6 +33,13 @@ def brought_back(
     for observation in observations:
         collected = Tables(home.lakehouse).exists(f"collect/{observation.name}")
         if observation.source is None or not collected:
+            continue
+        if isinstance(observation.source, SqlSource):
+            yield {
+                "observation": observation.name,
+                "path": f"${observation.source.url}",
+                "unread": "a database is not searched: delete their rows there, too",
+            }
             continue
         path = home.source_path(observation.name, observation.source.path)
         told: dict[str, object] = {"observation": observation.name, "path": str(path)}

@@ -9,10 +9,12 @@ import polars as pl
 
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
-from flywheel_assets.dagster_assets.table_asset import chunks
+from flywheel_assets.dagster_assets.carrying import carry, stricter
 from flywheel_assets.dagster_assets.turn import FIRST, LAST, Run, Turner
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
@@ -23,6 +25,7 @@ HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
 
+PARTS = ("added", "changed", "removed", "touched", "carried")
 BESIDE = frozenset({"promotions"})
 """What is written with another table, and has no runs of its own."""
 
@@ -39,12 +42,25 @@ class Step:
         How many rows these hold now.
     seconds : float or None
         An estimate from the runs that made the table before; None without any.
+    carried : tuple of (date, date)
+        Partitions that are kept as they are under the new declaration: at most columns get other
+        names or types.
+    retrains : str, optional
+        The model that is trained again.
+    decides : str, optional
+        The flywheel whose decisions come out different.
+    since : date, optional
+        The first partition of which that is so.
     """
 
     change: Change
     ranges: tuple[tuple[date, date], ...]
     n_rows: int
     seconds: float | None
+    carried: tuple[tuple[date, date], ...] = ()
+    retrains: str | None = None
+    decides: str | None = None
+    since: date | None = None
 
     @property
     def is_history(self) -> bool:
@@ -66,22 +82,27 @@ def steps(
     which nothing is known, from before runs kept what they were made by, are made again.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
-    after = meanings(turning(home, flywheels))
+    wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
+    after = meanings(wheels.values())
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
     }
+    rules = stricter(tables, list(wheels.values()), after, epochs)
+    declared = [after, meanings(wheels.values(), rules)] if rules else [after]
     found = []
     for table, held in epochs.items():
-        differing = [(epoch, change) for epoch in held for change in _change(table, epoch, after)]
+        differing = [(epoch, c) for epoch in held for c in _change(table, epoch, declared)]
         if not differing:
             continue
         change = _merged([change for _, change in differing])
-        again = [e for e, c in differing if c.grade is not Grade.DESCRIPTION]
-        ranges = tuple((e.first, e.last) for e in again) if table in after else ()
-        step = Step(change, ranges, 0, None)
-        if step.is_history:
+        step = Step(change, _spans(differing, recomputes=True), 0, None)
+        if step.is_history or table not in after:
             step = replace(step, ranges=())
+            if change.recomputes and table in after:
+                step = _from_now_on(step, wheels[table.split("/")[0]], held[-1].last)
+        if table in after:
+            step = replace(step, carried=_spans(differing, recomputes=False))
         cost = seconds_per_day.get(table)
         found.append(
             replace(
@@ -91,6 +112,25 @@ def steps(
             )
         )
     return found + _new(after, epochs)
+
+
+def _spans(
+    differing: Sequence[tuple[Epoch, Change]], *, recomputes: bool
+) -> tuple[tuple[date, date], ...]:
+    return tuple((e.first, e.last) for e, c in differing if c.recomputes is recomputes)
+
+
+def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
+    """Say what is trained or decided otherwise after the last day that is there."""
+    change, stage = step.change, step.change.table.split("/")[-1]
+    moved = {*change.added, *change.changed, *change.touched}
+    if stage == "model" and "version" in moved:
+        ahead = (last + n * DAY for n in range(1, 8))
+        first = next(day for day in ahead if trains_on(wheel.model, day))
+        return replace(step, retrains=wheel.model.name, since=first)
+    if stage == "decisions":
+        return replace(step, decides=wheel.name, since=last + DAY)
+    return step
 
 
 def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
@@ -118,9 +158,18 @@ def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) ->
     ]
 
 
-def _change(table: str, epoch: Epoch, after: Mapping[str, Meaning]) -> list[Change]:
-    declared = {table: after[table]} if table in after else {}
-    return plan({table: epoch.meaning}, declared)
+def _change(table: str, epoch: Epoch, declared: Sequence[Mapping[str, Meaning]]) -> list[Change]:
+    """Hold a table's partitions against what is declared, then against what means the same here."""
+    found = [
+        plan({table: epoch.meaning}, {table: after[table]} if table in after else {})
+        for after in declared
+    ]
+    first, last = found[0], found[-1]
+    if not first or not first[0].recomputes or any(c.recomputes for c in last):
+        return first
+    change = first[0]
+    carried = (*change.carried, *change.added, *change.changed, *change.touched)
+    return [replace(change, grade=Grade.ADDITIVE, carried=tuple(dict.fromkeys(carried)))]
 
 
 def _merged(changes: Sequence[Change]) -> Change:
@@ -130,7 +179,7 @@ def _merged(changes: Sequence[Change]) -> Change:
     return Change(
         changes[-1].table,
         max(change.grade for change in changes),
-        **{part: names(part) for part in ("added", "changed", "removed", "touched")},
+        **{part: names(part) for part in PARTS},
         owners=changes[-1].owners,
     )
 
@@ -143,7 +192,12 @@ def _rows(tables: Tables, table: str, first: date, last: date) -> int:
 def apply(
     planned: Sequence[Step], turner: Turner, progress: Callable[[Run], None]
 ) -> Iterator[Step]:
-    """Make the planned partitions again, a table at a time, in the order of the loop.
+    """Make the planned partitions again, a run for each range, in the order of the loop.
+
+    However long a range is, it is one run: the table's asset holds a chunk of it in memory, and
+    keeps what of it is done.
+
+    Those that need not be are kept: their columns get the names and types that they have now.
 
     Yields
     ------
@@ -156,12 +210,15 @@ def apply(
     FlywheelError
         From the run that fails; what was done before stays.
     """
+    after = meanings(turner.flywheels)
     for step in planned:
+        table = step.change.table
+        if step.carried:
+            carry(turner.home, turner.flywheels, after[table], table, step.carried)
         for first, last in step.ranges:
-            for start, end in chunks(first, last):
-                run = Run(_materialized_with(step.change.table, turner), start, end)
-                turner.force(run)
-                progress(run)
+            run = Run(_materialized_with(table, turner), first, last)
+            turner.force(run)
+            progress(run)
         yield step
 
 

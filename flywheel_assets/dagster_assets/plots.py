@@ -28,6 +28,18 @@ def draws(first: date, last: date) -> bool:
     return (last - first).days >= _WEEK - 1 or last.weekday() <= (last - first).days
 
 
+def draws_training(retrain: str, day: date) -> bool:
+    """Say whether a training draws: one of a weekly cadence does, of a daily one that of Mondays.
+
+    Examples
+    --------
+    >>> tuesday = date(2026, 1, 6)
+    >>> draws_training("tuesday", tuesday), draws_training("daily", tuesday)
+    (True, False)
+    """
+    return retrain != "daily" or draws(day, day)
+
+
 def plot(spec: Spec, title: str) -> dg.MarkdownMetadataValue:
     """Show what is described."""
     return dg.MetadataValue.md(as_markdown(picture(spec), title))

@@ -1,6 +1,6 @@
 """<flywheel>/report: the page of the whole flywheel, written after each scheduled turn."""
 
-import os
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -9,7 +9,6 @@ from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report import Failed, write
-from flywheel_assets.stages.checks import BLOCKING, WARNING
 
 
 def report_key(flywheel: Flywheel) -> str:
@@ -17,8 +16,16 @@ def report_key(flywheel: Flywheel) -> str:
     return f"{flywheel.name}/report"
 
 
-def report_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
-    """Compile the page."""
+def report_asset(
+    build: Build, flywheel: Flywheel, keys: Sequence[dg.AssetCheckKey]
+) -> dg.AssetsDefinition:
+    """Compile the page.
+
+    Parameters
+    ----------
+    keys : sequence of AssetCheckKey
+        Of all checks that there are.
+    """
     key = report_key(flywheel).split("/")
 
     @dg.asset(
@@ -32,7 +39,7 @@ def report_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         pool="_".join(key),
     )
     def body(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        failed = failures(build, flywheel, context.instance)
+        failed = failures(context.instance, flywheel, keys)
         file = write(build.home, flywheel, failed)
         return dg.MaterializeResult(
             metadata={
@@ -46,21 +53,13 @@ def report_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
 
 
 def failures(
-    build: Build, flywheel: Flywheel, instance: dg.DagsterInstance | None = None
+    instance: dg.DagsterInstance, flywheel: Flywheel, keys: Sequence[dg.AssetCheckKey]
 ) -> list[Failed]:
-    """Ask Dagster which checks of a flywheel's tables failed, or warned, when made last."""
-    if instance is None:
-        os.environ["DAGSTER_HOME"] = str(build.home.dagster)
-        with dg.DagsterInstance.get() as opened:
-            return failures(build, flywheel, opened)
-    # Of the names that other tables' checks have, nothing was ever said.
-    names = sorted({n for group in (BLOCKING, WARNING) for found in group.values() for n in found})
-    keys = [
-        dg.AssetCheckKey(dg.AssetKey(table.split("/")), name)
-        for table in owners([flywheel])
-        for name in names
-    ]
-    found = verdicts(instance, keys)
+    """Ask which of these checks of a flywheel's tables failed, or warned, when made last."""
+    tables = owners([flywheel]).keys()
+    mine = [key for key in keys if "/".join(key.asset_key.path) in tables]
     return sorted(
-        Failed(table, message, warns) for table, told in found.items() for message, warns in told
+        Failed(table, message, warns)
+        for table, found in verdicts(instance, mine).items()
+        for message, warns in found
     )

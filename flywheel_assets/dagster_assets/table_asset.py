@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -16,8 +18,22 @@ from flywheel_assets.stages.clock import DAY, days
 CHUNK = timedelta(days=31)
 """How many days a stage holds in memory at once when it runs over a range."""
 
+NO_CHECKS: Mapping[str, bool] = MappingProxyType({})
+
 Needs = Iterable[tuple[str, date, date]]
 """Asset keys with the first and last day of each that must have been materialized."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Checks that a declaration adds to those of its stage.
+
+    ``checks`` are their names -> whether each stops what is downstream; ``check`` runs them, up to
+    a day.
+    """
+
+    checks: Mapping[str, bool]
+    check: Callable[[date], list[Check]]
 
 
 def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
@@ -32,6 +48,7 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
     empty: bool = False,
     chunk: timedelta = CHUNK,
     show: Callable[[pl.DataFrame], Mapping[str, Any]] = lambda _: {},
+    contract: Contract | None = None,
 ) -> dg.AssetsDefinition:
     """Compile an asset that is one table, made a chunk of days at a time.
 
@@ -45,10 +62,12 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
         Whether an empty result may stand where there were rows.
     show : callable
         Metadata of the last chunk of a run.
+    contract : Contract, optional
+        What is checked across rows, once a run.
     """
     key = "/".join(spec.key.path)
 
-    @stage_asset([spec], stage)
+    @stage_asset([spec], stage, contract.checks if contract else {})
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
         for upstream, oldest, newest in needs(first, last):
@@ -58,15 +77,19 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
         for start, end in chunks(first, last, chunk):
             frame = make(start, end)
             build.tables.replace(key, frame, schema, start, end, empty=empty)
+            if key in build.meanings:  # killed, a plan goes on from here
+                build.declared.record(key, start, end, build.meanings[key])
             rows.update(counts(frame))
             found.append(check(frame))
+        if contract is not None:
+            found.append(contract.check(last))
         yield report(context, build, key, rows, worst(found), **show(frame))
 
     return body
 
 
 def stage_asset(
-    specs: Sequence[dg.AssetSpec], stage: str
+    specs: Sequence[dg.AssetSpec], stage: str, further: Mapping[str, bool] = NO_CHECKS
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Decorate the body of a stage: its checks, one run for a range, one writer at a time."""
     key = "/".join(specs[0].key.path)
@@ -74,7 +97,7 @@ def stage_asset(
     return dg.multi_asset(
         name=name,
         specs=specs,
-        check_specs=check_specs(key, stage),
+        check_specs=check_specs(key, stage, further),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=name,
     )
@@ -100,12 +123,15 @@ def chunks(first: date, last: date, length: timedelta = CHUNK) -> Iterator[tuple
         first = end + DAY
 
 
-def check_specs(key: str, stage: str) -> list[dg.AssetCheckSpec]:
-    """Declare the checks of a stage for one asset."""
+def check_specs(
+    key: str, stage: str, further: Mapping[str, bool] = NO_CHECKS
+) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a stage for one asset, and those that its declaration adds."""
+    names = dict.fromkeys(BLOCKING.get(stage, ()), True)
+    names |= dict.fromkeys(WARNING.get(stage, ()), False)
     return [
         dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
-        for blocking, names in ((True, BLOCKING), (False, WARNING))
-        for name in names.get(stage, ())
+        for name, blocking in {**names, **further}.items()
     ]
 
 

@@ -10,7 +10,7 @@ from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.judged import judged_figures
 from flywheel_assets.dagster_assets.model_card import model_words, version_words
 from flywheel_assets.dagster_assets.pages import partition_page, run_url
-from flywheel_assets.dagster_assets.plots import draws
+from flywheel_assets.dagster_assets.plots import draws_training
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.drawing import picture
@@ -93,7 +93,7 @@ def draw_judged(build: Build, flywheel: Flywheel, day: date, version: int | None
     dict of str to str
         Pictures by their titles; none without a version, or where a run does not draw.
     """
-    if version is None or (flywheel.model.retrain == "daily" and not draws(day, day)):
+    if version is None or not draws_training(flywheel.model.retrain, day):
         return {}
     table, first = f"{flywheel.name}/training_set", day - flywheel.model.gate.holdout + DAY
     holdout = build.tables.read(table, training_schema(flywheel), first, day).collect()

@@ -91,7 +91,7 @@ class Turner:
         self.home = home
         self.instance = dg.DagsterInstance.get()
         self.clock = Clock()
-        self._build, self._flywheels = build_for(home), flywheels
+        self._build, self.flywheels = build_for(home), flywheels
         definitions = compile_flywheels(self._build, flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         for run in orphans(self.instance):
@@ -141,7 +141,7 @@ class Turner:
         if not there or set(LOOP).isdisjoint(run.assets):
             return there
         span = (run.first - DAY, run.last - DAY)
-        return not any(not_back(self._build, flywheel, *span) for flywheel in self._flywheels)
+        return not any(not_back(self._build, flywheel, *span) for flywheel in self.flywheels)
 
     def _execute(self, run: Run) -> None:
         keys = {dg.AssetKey(key.split("/")) for key in run.assets}

@@ -1,85 +1,21 @@
 """Collect: the entity, what is observed of it, and where the records come from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import polars as pl
-
+from flywheel_assets.declare.field import NO_DEFAULT, Field
 from flywheel_assets.declare.rules import (
-    RESERVED,
-    check_choice,
     check_columns,
     check_name,
     check_owners,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
-
-_ALLOWED = (pl.Int64, pl.Int32, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime)
-_UTC = pl.Datetime("us", "UTC")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Field:
-    """One column of a contract.
-
-    Parameters
-    ----------
-    name : str
-    dtype : polars data type
-        One of Int64, Int32, Float64, String, Boolean, Date, Datetime (microseconds, UTC).
-    description : str
-    nullable : bool
-        Whether a record without a value is sound.
-    minimum, maximum : float, optional
-        Inclusive bounds of a number.
-    allowed : sequence, optional
-        The only values there may be.
-    known : {"at_once", "with_outcome"}
-        What is known only when the outcome is, for example how long the call that sold took, may
-        be the outcome and its reward, and is refused in features: there it would tell the model
-        what it is asked.
-
-    Examples
-    --------
-    >>> Field(name="quantity", dtype=pl.Int64, description="Units ordered.").nullable
-    False
-    """
-
-    name: str
-    dtype: Any
-    description: str
-    nullable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    allowed: tuple[Any, ...] | None = None
-    known: Literal["at_once", "with_outcome"] = "at_once"
-
-    def __post_init__(self) -> None:
-        check_name(self.name, "a field")
-        check_choice(
-            self.known,
-            ("at_once", "with_outcome"),
-            f"field {self.name!r} known at_once or with_outcome",
-        )
-        if self.name in RESERVED:
-            raise DeclarationError(
-                expected="a field with a name of its own",
-                found=f"{self.name!r}, which the flywheel writes itself",
-                remedy="rename the field",
-            )
-        if self.dtype not in _ALLOWED:
-            raise DeclarationError(
-                expected=f"field {self.name!r} of a type that every table can hold",
-                found=repr(self.dtype),
-                remedy="use one of " + ", ".join(t.__name__ for t in _ALLOWED),
-            )
-        if self.dtype == pl.Datetime:
-            object.__setattr__(self, "dtype", _UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,13 +47,11 @@ class Entity:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _TableSource:
-    """What every table source declares.
+class _Dated:
+    """What every source declares: what its columns are called, and which of them say when.
 
     Parameters
     ----------
-    path : str
-        Where the data is. A relative path stands for one below the home.
     event_time : str, optional
         The source column that says when it happened; when it became known, if left out.
     columns : mapping of str to str
@@ -135,7 +69,6 @@ class _TableSource:
         The source column that names the decision which a record answers, if any.
     """
 
-    path: str
     event_time: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     time_format: str | None = None
@@ -143,9 +76,6 @@ class _TableSource:
     known_at: str | None = None
     delay: timedelta = timedelta(0)
     decision_id: str | None = None
-    separator: str = ","
-    encoding: str = "utf-8"
-    final_newline: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
@@ -168,6 +98,22 @@ class _TableSource:
     def source_column(self, field_name: str) -> str:
         """Name the source column that holds a field."""
         return self.columns.get(field_name, field_name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TableSource(_Dated):
+    """What every source of files declares.
+
+    Parameters
+    ----------
+    path : str
+        Where the data is. A relative path stands for one below the home.
+    """
+
+    path: str
+    separator: str = ","
+    encoding: str = "utf-8"
+    final_newline: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -218,7 +164,54 @@ class DeltaSource(_TableSource):
         _check_dated(self)
 
 
-def _check_dated(source: _TableSource) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SqlSource(_Dated):
+    """A table or query of SQLite or PostgreSQL, read on from where the last read ended.
+
+    What was read is kept in ``collect/<observation>_pulled``, so that a partition comes out the
+    same however often it is made, whatever became of the database. A row became known when
+    `known_at` says, or `event_time` and `delay`; one that turns up only after that day had been
+    read became known on the first day that had not. A row that changes and moves its cursor is
+    read again, as another observation; what is deleted is not noticed.
+
+    Parameters
+    ----------
+    url : str
+        The name of the environment variable that holds the URL, ``sqlite:///file`` or
+        ``postgresql://...``: neither declarations nor metadata hold credentials.
+    cursor : str
+        A column without nulls that only grows from one commit to the next, an id or a time of
+        change. A row that is committed below what was read already is never read.
+    table, query : str
+        Either of them.
+    """
+
+    url: str
+    cursor: str
+    table: str | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_dated(self)
+        if (self.table is None) is (self.query is None):
+            raise DeclarationError(
+                expected="a SqlSource with a table or a query",
+                found=f"table={self.table!r}, query={self.query!r}",
+                remedy="give one of them",
+            )
+        if not _VARIABLE.fullmatch(self.url):
+            raise DeclarationError(
+                expected="url= as the name of an environment variable that holds the URL",
+                found="something else, perhaps the URL itself, which is kept out of declarations",
+                remedy="write for example url='SHOP_DATABASE_URL'",
+            )
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _check_dated(source: _Dated) -> None:
     if source.event_time is None and source.known_at is None:
         raise DeclarationError(
             expected="a table source with a column that says when",
@@ -227,7 +220,7 @@ def _check_dated(source: _TableSource) -> None:
         )
 
 
-Source: TypeAlias = DailyFiles | TableFile | DeltaSource
+Source: TypeAlias = DailyFiles | TableFile | DeltaSource | SqlSource
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -242,7 +235,7 @@ class Observation:
         Whose keys are among the fields.
     fields : sequence of Field
         The payload's contract, entity keys included.
-    source : DailyFiles, TableFile or DeltaSource, optional
+    source : DailyFiles, TableFile, DeltaSource or SqlSource, optional
         Where else its records come from than the API.
     id_fields : tuple of str
         The fields that tell one observation from another, ``event_time`` always among them. Two
@@ -274,16 +267,45 @@ class Observation:
         check_name(self.name, "an observation")
         check_owners(self.owners, what)
         names = [f.name for f in self.fields]
-        check_unique(names, f"fields of {what}")
+        told = [name for f in self.fields for name in (f.name, *f.old_names)]
+        check_unique(told, f"fields of {what}")
         check_columns(self.entity.keys, names, what)
+        self._check_keys(what)
         check_columns(self.id_fields, names, f"id_fields of {what}")
         if self.source is not None:
             check_columns(self.source.columns, names, f"the source of {what}")
+
+    def _check_keys(self, what: str) -> None:
+        for f in self.fields:
+            kept = f.retired or f.default is not NO_DEFAULT or f.old_names
+            if f.name in self.entity.keys and kept:
+                raise DeclarationError(
+                    expected=f"{what} with keys that keep their names and are always told",
+                    found=f"{f.name!r} with a default, old names, or retired",
+                    remedy="declare a new observation beside the old one",
+                )
+
+    def told_as(self, name: str) -> tuple[str, ...]:
+        """Give the source columns that may hold a field: today's name, then the older ones."""
+        if self.source is not None and name in self.source.columns:
+            return (self.source.columns[name],)
+        f = next(f for f in self.fields if f.name == name)
+        return (name, *reversed(f.old_names))
 
     @property
     def schema(self) -> dict[str, Any]:
         """Field name -> Polars data type, in the declared order."""
         return {f.name: f.dtype for f in self.fields}
+
+    @property
+    def identified_by(self) -> tuple[str, ...]:
+        """The fields that make up an id, ``event_time`` and `added` ones aside."""
+        return self.id_fields or tuple(f.name for f in self.fields if not f.is_added)
+
+    @property
+    def added(self) -> tuple[Field, ...]:
+        """The fields that were declared later; each is part of an id where it tells something."""
+        return () if self.id_fields else tuple(f for f in self.fields if f.is_added)
 
     @property
     def tells_when(self) -> bool:

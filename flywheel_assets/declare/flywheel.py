@@ -206,8 +206,9 @@ def catalog(flywheels: Iterable[Flywheel]) -> Catalog:
     """
     wheels = tuple(flywheels)
     views = _once(v for w in wheels for v in w.views)
-    dimensions = _once(d for v in views for d in v.dimensions)
     facts = _once([*(v.fact for v in views), *(f for w in wheels for f in w.facts)])
+    named = (r.dimension for f in facts for r in f.references)
+    dimensions = _once([*(d for v in views for d in v.dimensions), *named])
     observations = _once([*(f.observation for f in facts), *(d.observation for d in dimensions)])
     _once(wheels)
     check_unique([w.api for w in wheels if w.api], "decision APIs")

@@ -21,6 +21,7 @@ from flywheel_assets.declare.rules import (
     check_expression,
     check_name,
     check_owners,
+    check_unique,
 )
 from flywheel_assets.errors import DeclarationError
 
@@ -53,6 +54,43 @@ class Cancellation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """What a fact's rows name must be in a dimension.
+
+    A row that names what the dimension does not have stays: its attributes may come later. A check
+    of the fact tells.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        The fact's columns that hold the dimension's keys, in their order; of the same names, if
+        left out. A row with a null among them names nothing.
+    severity : {"warn", "error"}
+        Whether what is missing is told, or also stops what is downstream.
+    """
+
+    dimension: "Dimension"
+    columns: tuple[str, ...] = ()
+    severity: Literal["warn", "error"] = "warn"
+
+    def __post_init__(self) -> None:
+        check_choice(self.severity, ("warn", "error"), "a reference that is to warn or error")
+        keys = self.dimension.entity.keys
+        object.__setattr__(self, "columns", tuple(self.columns) or keys)
+        if len(self.columns) != len(keys):
+            raise DeclarationError(
+                expected=f"a column for each key of dimension {self.dimension.name!r}, {keys}",
+                found=repr(self.columns),
+                remedy="name them in the order of the keys",
+            )
+
+    @property
+    def table(self) -> str:
+        """The dimension's table."""
+        return f"organize/dim_{self.dimension.name}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fact:
     """A deduplicated, typed table of one observation kind.
 
@@ -65,11 +103,16 @@ class Fact:
     derive : mapping of str to polars expression
         Columns computed from those of the observation.
     cancellation : Cancellation, optional
+    unique : tuple of str
+        Columns that no two rows share, withdrawn, replaced and cancelling rows aside, nor those
+        with a null among them. Two that do fail a check, which stops what is downstream.
+    references : tuple of Reference
+        Dimensions that rows name.
 
     Raises
     ------
     DeclarationError
-        For an expression over a column that is not there.
+        For an expression over a column that is not there; for a reference to keys of other types.
     """
 
     name: str
@@ -78,6 +121,8 @@ class Fact:
     description: str
     derive: Mapping[str, pl.Expr] = field(default_factory=dict)
     cancellation: Cancellation | None = None
+    unique: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
     def __post_init__(self) -> None:
         what = f"fact {self.name!r}"
@@ -107,6 +152,23 @@ class Fact:
                     expected=f"{what} to say which row a retraction withdraws",
                     found="no match or no measures",
                     remedy="add match=(...) and measures=(...) to the Cancellation",
+                )
+        self._check_contract(what)
+
+    def _check_contract(self, what: str) -> None:
+        schema = self.schema
+        check_columns(self.unique, schema, f"unique of {what}")
+        check_unique([r.dimension.name for r in self.references], f"references of {what}")
+        for reference in self.references:
+            check_columns(reference.columns, schema, f"a reference of {what}")
+            dimension = reference.dimension
+            keys = [dimension.observation.schema[key] for key in dimension.entity.keys]
+            mine = [schema[column] for column in reference.columns]
+            if keys != mine:
+                raise DeclarationError(
+                    expected=f"{what} to name {reference.table} by keys of its types, {keys}",
+                    found=f"{reference.columns} of types {mine}",
+                    remedy="name the columns that hold the keys, or declare the types alike",
                 )
 
     @property

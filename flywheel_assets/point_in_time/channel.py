@@ -81,7 +81,8 @@ class Channel:
 
     ``low``, (n_windows, n_queries), and ``high``, (n_queries,), are edges in sorted rows, windows
     from the shortest to the longest. Rows outside ``regular`` come and go as ``change_row`` says;
-    where all are regular it is empty, and a window's rows are just ``[low, high)``.
+    where all are regular it is empty, and a window's rows are just ``[low, high)``. All that is
+    left of the rows' visibility is in there: `rows` are without.
     """
 
     rows: Rows
@@ -172,7 +173,7 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
     spread(ranges.lows, parts, *given, high, low)
     return Channel(
-        rows=rows,
+        rows=replace(rows, visible_from=rows.event_time, visible_to=None),
         queries=queries,
         low=low,
         high=high,

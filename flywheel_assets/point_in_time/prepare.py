@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.rules import (
@@ -96,14 +97,22 @@ def microseconds(frame: pl.DataFrame, column: str) -> Chunks:
     return chunks_of(found.cast(pl.Datetime("us", zone)).to_physical())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
     """Events and spine, sorted; and how to bring a column of the events into that order."""
 
-    rows: Rows
+    rows: Rows | None
     order: Sorted
     queries: Queries
     begins: Callable[[Span], Begin]
+
+    def take(self, keep: NDArray[np.bool_] | None, *, last: bool) -> Rows:
+        """Give the rows, or some of them; the last time, their memory goes with who takes them."""
+        assert self.rows is not None  # noqa: S101  nobody takes after the last time
+        rows = self.rows if keep is None else self.rows.where(keep)
+        if last:
+            self.rows = None
+        return rows
 
 
 def prepare(  # noqa: PLR0913  two frames, and what their columns mean

@@ -90,8 +90,10 @@ def windows(  # noqa: PLR0913  two frames, what to compute, and how the two fit 
             ties=any(a.function in _BY_PLACE for a in aggregations),
         )
         encoded = {c: encode(table[c]) for c in dict.fromkeys(c for a in simple for c in a.columns)}
-        for group in _groups(simple, encoded):
-            found |= _computed(group, _mask(group[0], table, encoded), encoded, prepared)
+        groups = list(_groups(simple, encoded))
+        for group in groups:
+            mask, last = _mask(group[0], table, encoded), group is groups[-1]
+            found |= _computed(group, mask, encoded, prepared, last=last)
     return spine.with_columns(_result(a, found, below[a.name]) for a in aggregations)
 
 
@@ -157,11 +159,13 @@ def _computed(
     mask: Chunks | None,
     encoded: dict[str, Encoded],
     prepared: Prepared,
+    *,
+    last: bool,
 ) -> dict[str, pl.Series]:
     keep = None if mask is None else prepared.order.arrange(mask)
-    rows = prepared.rows if keep is None else prepared.rows.where(keep)
     nested = spans(group)
-    ready = channel(rows, prepared.queries, [prepared.begins(s) for s in nested])
+    begins = [prepared.begins(s) for s in nested]
+    ready = channel(prepared.take(keep, last=last), prepared.queries, begins)
     columns = {}
     for name in dict.fromkeys(c for a in group for c in a.columns):
         numbers = prepared.order.arrange(encoded[name].numbers)

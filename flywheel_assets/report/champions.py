@@ -9,16 +9,9 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.challenge import MODEL_SCHEMA
+from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
 from flywheel_assets.stores.promotions import Champion, Ledger
 from flywheel_assets.stores.tables import Tables
-
-_IMPORTANCE: dict[str, pl.DataType] = {
-    PARTITION: pl.Date(),
-    "version": pl.Int64(),
-    "feature": pl.String(),
-    "importance": pl.Float64(),
-    "metric": pl.String(),
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def champions(tables: Tables, flywheel: Flywheel, last: date) -> Champions:
 def _important(
     tables: Tables, flywheel: Flywheel, last: date, standing: Champion | None
 ) -> pl.DataFrame:
-    rows = tables.read(f"{flywheel.name}/importance", _IMPORTANCE, None, last).collect()
+    rows = tables.read(f"{flywheel.name}/importance", IMPORTANCE_SCHEMA, None, last).collect()
     order = ["importance", "feature"]
     newest = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max())
     mine = rows.filter(version=standing.judged_version) if standing else newest

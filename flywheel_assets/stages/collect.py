@@ -1,12 +1,14 @@
 """Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import polars as pl
 import polars_hash as plh
 
-from flywheel_assets.declare.collect import DailyFiles, Field, Observation, Source
+from flywheel_assets.declare.collect import DailyFiles, Observation, Source, SqlSource
+from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
     CORRECTS,
     DECISION_ID,
@@ -21,12 +23,17 @@ from flywheel_assets.declare.rules import (
     RAW,
     RETRACTS,
 )
+from flywheel_assets.declare.shape import Columns
 
 UTC_TIME = pl.Datetime("us", "UTC")
 LINKS = (DECISION_ID, CORRECTS, RETRACTS)
 """What a record may say of others: the decision that it answers, what it replaces or withdraws."""
 SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
 """The raw columns in which what the API received says its id and its links."""
+Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
+"""When a rule is broken, and what is then said."""
+BY_DAY = (DailyFiles, SqlSource)
+"""Sources whose records come with the day on which they arrived."""
 _ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
@@ -62,7 +69,7 @@ class Collected:
     accounts: pl.DataFrame
 
 
-def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
+def observation_schema(observation: Observation) -> Columns:
     """Give the columns of ``collect/<observation>``."""
     system = {
         PARTITION: pl.Date(),
@@ -71,7 +78,7 @@ def observation_schema(observation: Observation) -> dict[str, pl.DataType]:
         KNOWN_AT: UTC_TIME,
         **dict.fromkeys(LINKS, pl.String()),
     }
-    return {**system, **observation.schema}
+    return Columns({**system, **observation.schema}, observation.fields)
 
 
 def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
@@ -96,29 +103,16 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
-        *(
-            _parse(raw, source.source_column(f.name), f.dtype, source).alias(f"={f.name}")
-            for f in observation.fields
-        ),
+        *(_value(raw, f, source).alias(f"={f.name}") for f in observation.fields),
         *_times(raw, source),
     )
     typed = typed.with_columns(_known(source))
-    reasons = (
-        pl.concat_list(
-            *(_field_reason(f, source.source_column(f.name)) for f in observation.fields),
-            *_time_reasons(source, observation.clock_tolerance),
-        )
-        .list.drop_nulls()
-        .list.join("; ")
+    typed = typed.join(
+        _reasons(typed, observation, source), on="_row", how="left", maintain_order="left"
     )
-    reason = (
-        pl.when(pl.col(PROBLEM).is_not_null())
-        .then(pl.col(PROBLEM))
-        .when(reasons != "")
-        .then(reasons)
-    )
+    reason = pl.coalesce(PROBLEM, "reason")
     partition = pl.col("=known_at").dt.date()
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         partition = pl.when(reason.is_null()).then(partition).otherwise(pl.col(FILE_DAY))
     return typed.select(
         partition.alias(PARTITION),
@@ -132,6 +126,29 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
         pl.col(LINE).alias("line"),
         "record",
     )
+
+
+def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
+    """Say what is wrong with the rows that break the contract: ``_row``, ``reason``."""
+    broken = [
+        *(_broken(f, source.source_column(f.name)) for f in observation.fields),
+        *([b] for b in _broken_times(source, observation.clock_tolerance)),
+    ]
+    # Words cost far more than comparisons, and most rows need none.
+    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules))
+    said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
+    told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
+    return wrong.select("_row", told.alias("reason"))
+
+
+def known_days(raw: pl.DataFrame, source: Source, now: datetime) -> pl.Series:
+    """Give the day on which each raw record says that it became known.
+
+    Null where it does not say, and where that is yet to come.
+    """
+    told = raw.select(*_times(raw, source))
+    moment = pl.col("=event_time" if source.known_at is None else "=known_at") + source.delay
+    return told.select(pl.when(moment <= now).then(moment.dt.date())).to_series()
 
 
 def settle(
@@ -221,6 +238,15 @@ def _raw_columns(raw: pl.DataFrame) -> list[str]:
     return [c for c in raw.columns if c not in system]
 
 
+def _value(raw: pl.DataFrame, field: Field, source: Source) -> pl.Expr:
+    column = source.source_column(field.name)
+    value = _parse(raw, column, field.dtype, source)
+    if not field.fills:
+        return value
+    nothing = pl.col(column).is_null() & pl.col(SAID[RETRACTS]).is_null()
+    return pl.when(nothing).then(pl.lit(field.default, dtype=field.dtype)).otherwise(value)
+
+
 def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -> pl.Expr:
     value = pl.col(column)
     found = raw.schema[column]
@@ -245,7 +271,8 @@ def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Ex
     if found.is_float() and dtype.is_integer():
         return pl.lit(None, dtype=dtype)
     cast = value.cast(dtype, strict=False)
-    return cast.fill_nan(None) if dtype.is_float() else cast
+    # Neither NaN nor an infinity is a number that can be summed and taken away again.
+    return pl.when(cast.is_finite()).then(cast) if dtype.is_float() else cast
 
 
 def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source) -> pl.Expr:
@@ -297,7 +324,7 @@ def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
 def _known(source: Source) -> list[pl.Expr]:
     # Beside both columns no delay is declared.
     known, event = pl.col("=known_at") + source.delay, pl.col("=event_time")
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         if source.event_time is None:
             event = known if source.known_at else arrived
@@ -317,7 +344,8 @@ def _known(source: Source) -> list[pl.Expr]:
     ]
 
 
-def _field_reason(field: Field, column: str) -> pl.Expr:
+def _broken(field: Field, column: str) -> list[Broken]:
+    """Pair each way in which a field may break its contract with the words for it."""
     value, raw = pl.col(f"={field.name}"), pl.col(column)
     found = raw.cast(pl.String)
 
@@ -325,7 +353,7 @@ def _field_reason(field: Field, column: str) -> pl.Expr:
         return pl.format(f"{field.name}: expected {what}, found {{}}", found)
 
     broken = [(value.is_null() & raw.is_not_null(), expected(field.dtype))]
-    if not field.nullable:
+    if not field.nullable and not field.fills:
         # A retraction has no payload.
         missing = raw.is_null() & pl.col(SAID[RETRACTS]).is_null()
         broken.append((missing, pl.lit(f"{field.name}: required, found nothing")))
@@ -336,47 +364,46 @@ def _field_reason(field: Field, column: str) -> pl.Expr:
     if field.allowed is not None:
         allowed = list(field.allowed)
         broken.append((~value.is_in(allowed), expected(f"one of {allowed}")))
-    return pl.coalesce(pl.when(wrong).then(reason) for wrong, reason in broken)
+    return broken
 
 
-def _time_reasons(source: Source, tolerance: timedelta) -> list[pl.Expr]:
+def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
     event, known = pl.col("=event_time"), pl.col("=known_at")
-    nothing = pl.lit(None, dtype=pl.String)
-    reasons: list[pl.Expr] = []
+    broken: list[Broken] = []
     for column, parsed in ((source.event_time, event), (source.known_at, known)):
         if column is not None:
             found = pl.col(column).cast(pl.String).fill_null("nothing")
-            reasons.append(
-                pl.when(parsed.is_null())
-                .then(pl.format(f"{column}: expected a time, found {{}}", found))
-                .otherwise(nothing)
-            )
+            said = pl.format(f"{column}: expected a time, found {{}}", found)
+            broken.append((parsed.is_null(), said))
     future = event > known + tolerance
-    if isinstance(source, DailyFiles):
+    if isinstance(source, BY_DAY):
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
-        closed = closed.dt.replace_time_zone(source.time_zone, non_existent="null")
+        # A file's day is the product's; the day of a row that was read is ours.
+        zone = source.time_zone if isinstance(source, DailyFiles) else "UTC"
+        closed = closed.dt.replace_time_zone(zone, non_existent="null")
         if source.event_time is not None:
             future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
-        reasons.append(
-            pl.when(late & ~future)
-            .then(pl.lit("known_at: expected a time of the file's day, found a later one"))
-            .otherwise(nothing)
-        )
-    reasons.append(
-        pl.when(future)
-        .then(pl.format("event_time: expected a time that has been, found {}", event))
-        .otherwise(nothing)
-    )
-    return reasons
+        said = pl.lit("known_at: expected a time of the file's day, found a later one")
+        broken.append((late & ~future, said))
+    said = pl.format("event_time: expected a time that has been, found {}", event)
+    return [*broken, (future, said)]
 
 
 def _identity(observation: Observation, source: Source) -> pl.Expr:
-    names = [EVENT_TIME, *(observation.id_fields or observation.schema)]
-    texts = [pl.col(f"={n}").cast(pl.String) for n in names]
+    texts = [pl.col(f"={n}").cast(pl.String) for n in (EVENT_TIME, *observation.identified_by)]
     if isinstance(source, DailyFiles) and source.full_dump:
         texts.append(pl.col(FILE_DAY).cast(pl.String))
     # Each part says its length, so that no two different records read the same.
-    parts = [pl.format("{}:{};", t.str.len_bytes(), t).fill_null("-;") for t in texts]
+    parts = [_part(t).fill_null("-;") for t in texts]
+    for field in observation.added:
+        value = pl.col(f"={field.name}")
+        # Records from before the field say nothing of it, and keep their ids.
+        told = pl.format(f"{field.identity}={{}}", _part(value.cast(pl.String)))
+        parts.append(pl.when(value.ne_missing(field.default)).then(told).fill_null(""))
     digest: pl.Expr = plh.concat_str(parts).chash.sha2_256()
     return digest.str.head(32)
+
+
+def _part(text: pl.Expr) -> pl.Expr:
+    return pl.format("{}:{};", text.str.len_bytes(), text)

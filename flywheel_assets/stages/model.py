@@ -39,7 +39,7 @@ def trains_on(model: Model, day: date) -> bool:
 
 def training_columns(flywheel: Flywheel) -> tuple[str, ...]:
     """Name the columns of the training set that `train` reads."""
-    needed = (PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *_inputs(flywheel))
+    needed = (PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *inputs(flywheel))
     return tuple(dict.fromkeys(needed))
 
 
@@ -68,7 +68,7 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
     from flywheel_assets.stages.estimators import learner
     from flywheel_assets.stages.learners import Sample, Trained, table_of
 
-    model, names = flywheel.model, _inputs(flywheel)
+    model, names = flywheel.model, inputs(flywheel)
     rows = _usable(rows, flywheel)
     framed = not all(_is_number(rows.schema[name]) for name in names)
     seed = _seed(flywheel.name, rows)
@@ -173,7 +173,7 @@ def training_digest(flywheel: Flywheel) -> str:
     )
 
 
-def _inputs(flywheel: Flywheel) -> tuple[str, ...]:
+def inputs(flywheel: Flywheel) -> tuple[str, ...]:
     """Name the model's features, those of arms aside."""
     arms = flywheel.policy.arm_features
     return tuple(name for name in flywheel.model.features if name not in arms)

@@ -14,6 +14,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
+from flywheel_assets.declare.shape import Columns
 from flywheel_assets.point_in_time import as_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -21,9 +22,9 @@ VALID_FROM, CLOSED = "valid_from", "is_closed"
 _PAIRED = "_paired"
 
 
-def fact_schema(fact: Fact) -> dict[str, pl.DataType]:
+def fact_schema(fact: Fact) -> Columns:
     """Give the columns of ``organize/fct_<name>``."""
-    return {PARTITION: pl.Date(), **fact.schema}
+    return Columns({PARTITION: pl.Date(), **fact.schema}, fact.observation.fields)
 
 
 def facts(observations: pl.DataFrame, earlier: pl.DataFrame, fact: Fact) -> pl.DataFrame:
@@ -104,10 +105,10 @@ def _pairs(rows: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
     )
 
 
-def dimension_schema(dimension: Dimension) -> dict[str, pl.DataType]:
+def dimension_schema(dimension: Dimension) -> Columns:
     """Give the columns of ``organize/dim_<name>``: one row for each change."""
     source = dimension.observation.schema
-    return {
+    types = {
         PARTITION: pl.Date(),
         **{k: source[k] for k in dimension.entity.keys},
         **{a: source[a] for a in dimension.attributes},
@@ -115,6 +116,7 @@ def dimension_schema(dimension: Dimension) -> dict[str, pl.DataType]:
         KNOWN_AT: UTC_TIME,
         CLOSED: pl.Boolean(),
     }
+    return Columns(types, dimension.observation.fields)
 
 
 def changes(

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from flywheel_assets.declare.collect import Observation, TableFile
+from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.rules import (
     EVENT_TIME,
     FILE,
@@ -44,9 +45,9 @@ def as_raw(received: pl.DataFrame, observation: Observation) -> pl.DataFrame:
         problem = pl.coalesce(problem, pl.lit("a full dump tells the whole of its source"))
     unread = accepted & records.is_null()
     entity, payload = records.struct.field("entity"), records.struct.field("payload")
-    keys = observation.entity.keys
+    keys, by_name = observation.entity.keys, {f.name: f for f in observation.fields}
     return rows.select(
-        *((entity if n in keys else payload).struct.field(n) for n in observation.schema),
+        *(entity.struct.field(n) if n in keys else _told(payload, f) for n, f in by_name.items()),
         *(records.struct.field(n).alias(SAID[n]) for n in LINKS),
         pl.col(OBSERVATION_ID).alias(SAID[OBSERVATION_ID]),
         # What was refused has no time of its own; it is of the day on which it was received.
@@ -57,6 +58,13 @@ def as_raw(received: pl.DataFrame, observation: Observation) -> pl.DataFrame:
         pl.coalesce(problem, pl.when(unread).then(pl.lit("expected a JSON record"))).alias(PROBLEM),
         pl.col("record").alias(RAW),
     )
+
+
+def _told(payload: pl.Series, field: Field) -> pl.Series | pl.Expr:
+    """Give a field of the payload, received under whichever of its names."""
+    names = (field.name, *reversed(field.old_names))
+    parts = [payload.struct.field(n).alias(field.name) for n in names]
+    return parts[0] if len(parts) == 1 else pl.coalesce(pl.lit(p) for p in parts)
 
 
 def repeats(received: pl.DataFrame) -> pl.DataFrame:
@@ -74,9 +82,10 @@ def repeats(received: pl.DataFrame) -> pl.DataFrame:
 def _decoded(texts: pl.Series, observation: Observation) -> pl.Series:
     """Decode records, each value as text; null for one that is not a record."""
     keys = observation.entity.keys
+    told = [f for f in observation.fields if f.name not in keys]
     inner = {
         "entity": pl.Struct({k: pl.String() for k in keys}),
-        "payload": pl.Struct({n: pl.String() for n in observation.schema if n not in keys}),
+        "payload": pl.Struct({n: pl.String() for f in told for n in (f.name, *f.old_names)}),
     }
     dtype = pl.Struct({**inner, **{n: pl.String() for n in LINKS}})
     try:

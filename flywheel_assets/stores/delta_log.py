@@ -106,15 +106,23 @@ def remove(path: str, day: str, size: int) -> Action:
     }
 
 
-def widen(delta: "DeltaTable", schema: Mapping[str, Any]) -> list[Action]:
-    """Describe the columns that a table lacks, if any; older files read as null there."""
+def reshape(
+    delta: "DeltaTable", schema: Mapping[str, Any], names: Mapping[str, str]
+) -> list[Action]:
+    """Describe a table's columns as they are by now, if they differ.
+
+    Older files read as null in columns that they lack; ``names`` are those that are rewritten,
+    stored name -> name by now.
+    """
     from deltalake import Schema
 
     arrow = pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest())
     fields = delta.schema().fields
-    there = {field.name for field in fields}
-    new = [field for field in Schema.from_arrow(arrow.schema).fields if field.name not in there]
-    if not new:
+    declared = {field.name: field for field in Schema.from_arrow(arrow.schema).fields}
+    kept = [declared[names[f.name]] if f.name in names else f for f in fields]
+    there = {field.name for field in kept}
+    new = [field for name, field in declared.items() if name not in there]
+    if not new and not names:
         return []
     about = delta.metadata()
     return [
@@ -124,7 +132,7 @@ def widen(delta: "DeltaTable", schema: Mapping[str, Any]) -> list[Action]:
                 "name": about.name,
                 "description": about.description,
                 "format": {"provider": "parquet", "options": {}},
-                "schemaString": Schema([*fields, *new]).to_json(),
+                "schemaString": Schema([*kept, *new]).to_json(),
                 "partitionColumns": about.partition_columns,
                 "createdTime": about.created_time,
                 "configuration": about.configuration,

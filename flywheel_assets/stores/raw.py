@@ -1,9 +1,10 @@
 """Raw records from a team's files, losing none silently: a broken record comes back as broken."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import polars as pl
 
@@ -19,16 +20,22 @@ _CUT = (
     "(declare final_newline=False if this source writes files so)"
 )
 _SMALLEST_PARQUET = 12
+_REMEDY = "for files from before the field was added or renamed declare its default or old_names"
+
+Older: TypeAlias = Mapping[str, tuple[tuple[str, ...], bool]]
+"""Column -> what older files may call it, and whether they may lack it."""
+NO_OLDER: Older = MappingProxyType({})
 _OPEN = "a quote is opened and never closed: the rest of the file is in this record"
 
 
-def read_csv(
+def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
     path: Path,
     columns: Sequence[str],
     *,
     separator: str = ",",
     encoding: str = "utf-8",
     final_newline: bool = True,
+    older: Older = NO_OLDER,
 ) -> pl.DataFrame:
     """Read a CSV file's records as text.
 
@@ -38,6 +45,8 @@ def read_csv(
         The columns that must be there.
     final_newline : bool
         Whether a file that ends without a line end has been cut off.
+    older : Older
+        How files of an older shape differ.
 
     Returns
     -------
@@ -57,7 +66,7 @@ def read_csv(
     if not text.strip():
         _refuse(path, "a header line", "an empty file", "have it delivered again")
     header, ends = _header(path, text, separator)
-    _check_header(path, header, columns)
+    shape = _shape(path, header, columns, older)
     cut = not text.endswith(("\n", "\r"))
     if cut and not final_newline:
         text, cut = text + "\n", False
@@ -68,11 +77,13 @@ def read_csv(
             "a file without a line end: it may be cut off",
             "have it delivered again, or declare final_newline=False",
         )
-    table, broken = _parse(path, text, header, columns, separator=separator, cut=cut)
+    table, broken = _parse(path, text, header, [*shape.values()], separator=separator, cut=cut)
     taken = pl.Series([number for number, _, _ in broken], dtype=pl.Int64)
     numbers = pl.int_range(1, table.num_rows + len(broken) + 1, eager=True)
-    frame = pl.DataFrame(pl.from_arrow(table)).select(pl.col(c).cast(pl.String) for c in columns)
     nothing = pl.lit(None, dtype=pl.String)
+    frame = pl.DataFrame(pl.from_arrow(table)).select(
+        column.cast(pl.String) for column in _select(shape, columns)
+    )
     sound = frame.with_columns(
         numbers.filter(~numbers.is_in(taken.implode())).alias(LINE),
         pl.lit(path.name).alias(FILE),
@@ -195,7 +206,7 @@ def _records(
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=[""],
-                include_columns=list(columns),
+                include_columns=list(dict.fromkeys(columns)),
             ),
         )
     except pa.ArrowException as error:
@@ -213,7 +224,7 @@ def _broken(found: list[tuple[int, str, str]], columns: Sequence[str], path: Pat
     )
 
 
-def read_parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+def read_parquet(path: Path, columns: Sequence[str], older: Older = NO_OLDER) -> pl.DataFrame:
     """Read a Parquet file's records.
 
     Raises
@@ -234,8 +245,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         _refuse(path, "a whole Parquet file", f"one cut at {size} bytes", "have it delivered again")
     try:
         scan = pl.scan_parquet(path, glob=False)
-        _check_header(path, scan.collect_schema().names(), columns)
-        frame = scan.select(columns).collect()
+        shape = _shape(path, scan.collect_schema().names(), columns, older)
+        frame = scan.select(_select(shape, columns)).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _refuse(path, "a whole Parquet file", str(error), "have it delivered again")
     nothing = pl.lit(None, dtype=pl.String)
@@ -247,7 +258,7 @@ def read_parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def read_delta(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+def read_delta(path: Path, columns: Sequence[str], older: Older = NO_OLDER) -> pl.LazyFrame:
     """Scan a Delta table that something else writes.
 
     Raises
@@ -269,9 +280,9 @@ def read_delta(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
             str(error).partition("\n")[0],
             "mend the table, or correct path= in the source",
         )
-    _check_header(path, header, columns)
+    shape = _shape(path, header, columns, older)
     nothing = pl.lit(None, dtype=pl.String)
-    return scan.select(columns).with_columns(
+    return scan.select(_select(shape, columns)).with_columns(
         pl.lit(None, dtype=pl.Int64).alias(LINE),
         pl.lit(path.name).alias(FILE),
         nothing.alias(PROBLEM),
@@ -279,10 +290,25 @@ def read_delta(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     )
 
 
-def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+def _shape(
+    path: Path, header: Sequence[str], columns: Sequence[str], older: Older
+) -> dict[str, str]:
+    """Say which column of a file holds each that is asked for; those that may lack are left out."""
+    shape = {}
     for column in columns:
-        if column not in header:
-            _refuse(path, f"a column {column!r}", ", ".join(header), nearest(column, header))
+        names, may_lack = older.get(column, ((), False))
+        found = next((name for name in (column, *names) if name in header), None)
+        if found is not None:
+            shape[column] = found
+        elif not may_lack:
+            remedy = f"{nearest(column, header)}; {_REMEDY}"
+            _refuse(path, f"a column {column!r}", ", ".join(header), remedy)
+    return shape
+
+
+def _select(shape: Mapping[str, str], columns: Sequence[str]) -> list[pl.Expr]:
+    nothing = pl.lit(None, dtype=pl.Null)
+    return [(pl.col(shape[c]) if c in shape else nothing).alias(c) for c in columns]
 
 
 def _refuse(path: Path, expected: str, found: str, remedy: str) -> NoReturn:

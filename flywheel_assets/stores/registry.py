@@ -1,6 +1,7 @@
 """What MLflow's registry says of the versions of a model: their aliases, what they came from."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -140,19 +141,21 @@ class Registry:
         if said:
             client.log_batch(run, metrics=said)
 
+    def log_metrics(self, name: str, version: int, metrics: Mapping[str, float | None]) -> None:
+        """Log on a version's run what was found out about it later."""
+        from mlflow.entities import Metric
+
+        client = self.models.client()
+        run = str(client.get_model_version(name, str(version)).run_id)
+        now = int(time.time() * 1000)
+        found = [Metric(key, v, now, 0) for key, v in metrics.items() if v is not None]
+        client.log_batch(run, metrics=found)  # one commit, however many they are
+
     def log_file(self, name: str, version: int, text: str, file: str) -> None:
         """Keep a text among the artifacts of a version's run."""
         client = self.models.client()
         run = str(client.get_model_version(name, str(version)).run_id)
         client.log_text(run, text, file)
-
-    def log_metrics(self, name: str, version: int, metrics: Mapping[str, float | None]) -> None:
-        """Log on a version's run what was found out about it later."""
-        client = self.models.client()
-        run = str(client.get_model_version(name, str(version)).run_id)
-        for key, value in metrics.items():
-            if value is not None:
-                client.log_metric(run, key, value)
 
     def rows_of(self, name: str, version: int) -> TrainingRows:
         """Say what a version was trained on, by its MLflow run.

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import polars as pl
 
-from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, Source
+from flywheel_assets.declare.collect import (
+    DailyFiles,
+    DeltaSource,
+    Observation,
+    Source,
+    SqlSource,
+    TableFile,
+)
 from flywheel_assets.declare.rules import FILE_DAY
 from flywheel_assets.errors import SourceError
-from flywheel_assets.stores.raw import read_csv, read_delta, read_parquet
+from flywheel_assets.stores.raw import Older, read_csv, read_delta, read_parquet
 
 DAY = timedelta(days=1)
 
@@ -42,16 +49,17 @@ def read_source(
         For a folder or file that is not there or cannot be read as declared.
     """
     source = observation.source
-    if source is None:
+    if source is None or isinstance(source, SqlSource):
         return None
-    columns = _needed(observation, source)
+    columns = needed(observation, source)
+    shapes = _older(observation, source)
     if isinstance(source, DailyFiles):
         frames = [
-            _read_file(file, columns, source).with_columns(pl.lit(day).alias(FILE_DAY))
+            _read_file(file, columns, source, shapes).with_columns(pl.lit(day).alias(FILE_DAY))
             for day, file in _daily_files(source, path, first, last, start)
         ]
     elif isinstance(source, DeltaSource):
-        frames = [read_delta(path, columns).collect()]
+        frames = [read_delta(path, columns, shapes).collect()]
     else:
         if path.is_dir():
             raise SourceError(
@@ -66,22 +74,36 @@ def read_source(
                 found=f"nothing at {path}",
                 remedy="correct path= in its source",
             )
-        frames = [_read_file(file, columns, source) for file in files]
-    return pl.concat(frames) if frames else None
+        frames = [_read_file(file, columns, source, shapes) for file in files]
+    # A column that a file lacks is null, whatever type it has in others.
+    return pl.concat(frames, how="vertical_relaxed") if frames else None
 
 
-def _needed(observation: Observation, source: Source) -> list[str]:
+def needed(observation: Observation, source: Source) -> list[str]:
+    """Name the source columns that an observation is made of."""
     said = (source.event_time, source.known_at, source.decision_id)
     fields = map(source.source_column, observation.schema)
     return list(dict.fromkeys([*fields, *(c for c in said if c is not None)]))
 
 
-def _read_file(file: Path, columns: list[str], source: Source) -> pl.DataFrame:
+def _older(observation: Observation, source: Source) -> Older:
+    """Say what files of an older shape may call a column, and which they may lack."""
+    return {
+        source.source_column(f.name): (observation.told_as(f.name)[1:], f.may_lack)
+        for f in observation.fields
+        if f.may_lack or f.old_names
+    }
+
+
+def _read_file(
+    file: Path, columns: list[str], source: DailyFiles | TableFile, older: Older
+) -> pl.DataFrame:
     if file.suffix == ".parquet":
-        return read_parquet(file, columns)
+        return read_parquet(file, columns, older)
     return read_csv(
         file,
         columns,
+        older=older,
         separator=source.separator,
         encoding=source.encoding,
         final_newline=source.final_newline,

@@ -18,6 +18,7 @@ from flywheel_assets.errors import ConflictError, EmptyReplaceError, FlywheelErr
 from flywheel_assets.stores import data_files, delta_log, disk
 from flywheel_assets.stores.data_files import DataFile
 from flywheel_assets.stores.delta_log import LOG
+from flywheel_assets.stores.evolution import as_declared, outdated, rewrite
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -73,7 +74,8 @@ class Tables:
         -------
         LazyFrame
             In the columns of ``schema``, rows in no order. A column that older partitions lack is
-            null. Empty where the table does not exist yet.
+            null, or has its default; one that they call otherwise is found where ``schema`` says
+            so (`Columns`). Empty where the table does not exist yet.
         """
         if not self.exists(table):
             return pl.LazyFrame(schema=dict(schema))
@@ -145,8 +147,12 @@ class Tables:
         written: list[delta_log.Action] = []
         for _ in range(_ATTEMPTS):
             delta = DeltaTable(str(folder))
-            _check_types(table, delta, schema)
-            widened = delta_log.widen(delta, schema)
+            stored = pl.scan_delta(delta).collect_schema()
+            if outdated(stored, schema):
+                self.evolve(table, schema)
+                continue
+            _check_types(table, stored, schema)
+            widened = delta_log.reshape(delta, schema, {})
             standing = data_files.files(delta, first, last)
             if not widened and _stands(folder, delta, standing, frame, schema, first, last):
                 # Whoever wrote it may have been killed before it was synced.
@@ -160,11 +166,44 @@ class Tables:
                 delta_log.checkpoint_if_due(folder, delta.version() + 1)
                 return True
         data_files.discard(folder, written)
-        raise ConflictError(
-            expected=f"to replace {table} from {first} to {last}",
-            found=f"that other writers were faster {_ATTEMPTS} times",
-            remedy="end the runs that write it without pause, and run this again",
-        )
+        raise _too_slow(f"to replace {table} from {first} to {last}")
+
+    def evolve(self, table: str, schema: Schema) -> bool:
+        """Rewrite a table in which columns have other names or wider types by now, in one commit.
+
+        Its values stay; killed before the commit, the old version does.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to rewrite.
+
+        Raises
+        ------
+        ConflictError
+            When other writers were faster a hundred times.
+        FlywheelError
+            For a whole number that the wider type cannot hold.
+        """
+        from deltalake import DeltaTable
+
+        folder = self.path(table)
+        for _ in range(_ATTEMPTS if self.exists(table) else 0):
+            delta = DeltaTable(str(folder))
+            names = outdated(pl.scan_delta(delta).collect_schema(), schema)
+            if not names:
+                return False
+            standing = data_files.files(delta, date.min, date.max)
+            actions = rewrite(folder, names, standing, schema)
+            described = delta_log.reshape(delta, schema, names)
+            version = delta.version() + 1
+            if self._commit(folder, version, [*described, *actions], date.min, date.max):
+                delta_log.checkpoint_if_due(folder, version)
+                return True
+            data_files.discard(folder, actions)
+        if not self.exists(table):
+            return False
+        raise _too_slow(f"to rewrite {table}")
 
     def version(self, table: str) -> int | None:
         """Give the version of a table's newest commit."""
@@ -212,6 +251,14 @@ class Tables:
         return True
 
 
+def _too_slow(wanted: str) -> ConflictError:
+    return ConflictError(
+        expected=wanted,
+        found=f"that other writers were faster {_ATTEMPTS} times",
+        remedy="end the runs that write it without pause, and run this again",
+    )
+
+
 def _scan(
     source: "str | DeltaTable",
     schema: Schema,
@@ -224,11 +271,7 @@ def _scan(
         scan = scan.filter(pl.col(PARTITION) >= first)
     if last is not None:
         scan = scan.filter(pl.col(PARTITION) <= last)
-    present = scan.collect_schema().names()
-    return scan.select(
-        pl.col(name) if name in present else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in schema.items()
-    )
+    return scan.select(as_declared(scan.collect_schema(), schema))
 
 
 def _stands(  # noqa: PLR0913, PLR0917  what stands, and what would
@@ -266,8 +309,7 @@ def _check_emptied(  # noqa: PLR0913  what an error says
         )
 
 
-def _check_types(table: str, delta: "DeltaTable", schema: Schema) -> None:
-    stored = pl.scan_delta(delta).collect_schema()
+def _check_types(table: str, stored: Schema, schema: Schema) -> None:
     for name, dtype in schema.items():
         if name in stored and stored[name] != dtype:
             raise FlywheelError(

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, Source
+from flywheel_assets.declare.collect import (
+    DailyFiles,
+    DeltaSource,
+    Observation,
+    SqlSource,
+    TableFile,
+)
 from flywheel_assets.stores import disk
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
@@ -20,7 +26,7 @@ def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observa
     found: dict[Path, Observation] = {}
     for observation in observations:
         source = observation.source
-        if source is None or isinstance(source, DeltaSource):
+        if source is None or isinstance(source, DeltaSource | SqlSource):
             continue
         path = home.source_path(observation.name, source.path)
         if isinstance(source, DailyFiles):
@@ -53,7 +59,7 @@ def erase(file: Path, observation: Observation, sought: Sought) -> int:
 
 def _without(file: Path, observation: Observation, sought: Sought) -> tuple[bytes, int]:
     source = observation.source
-    assert source is not None  # noqa: S101  whose file it is
+    assert isinstance(source, DailyFiles | TableFile)  # noqa: S101  whose file it is
     if file.suffix == ".parquet":
         frame = pl.read_parquet(file, hive_partitioning=False)
         named = frame.rename({source.source_column(k): k for k in sought.keys}, strict=False)
@@ -66,7 +72,9 @@ def _without(file: Path, observation: Observation, sought: Sought) -> tuple[byte
     return rest.encode(source.encoding), sum(hers for _, hers in records)
 
 
-def _records(text: str, source: Source, sought: Sought) -> Iterator[tuple[str, bool]]:
+def _records(
+    text: str, source: DailyFiles | TableFile, sought: Sought
+) -> Iterator[tuple[str, bool]]:
     """Give each record as it is written, and whether it is theirs; the header is nobody's."""
     lines = list(io.StringIO(text, newline=""))
     csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # an open quote takes the rest

@@ -1,0 +1,100 @@
+"""Say what is made of a column, and what it is made of: impact."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flywheel_assets.cli.app import CHANGE, AsJson, app, console, print_json
+from flywheel_assets.stores.home import current_home
+
+if TYPE_CHECKING:
+    from flywheel_assets.changes import Column, Lineage
+    from flywheel_assets.declare.flywheel import Flywheel
+
+SHOWN = 5
+
+
+@app.command(rich_help_panel=CHANGE)
+def impact(
+    what: Annotated[
+        str, typer.Argument(help="table.column, a table, a feature, a model, or an owner.")
+    ],
+    upstream: Annotated[bool, typer.Option(help="What it is made of, instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is made of a column, by column, to the decision and its owner.
+
+    Beside each model stands how much its metric loses without the features concerned: their
+    permutation importance for the version that was judged last.
+    """
+    from flywheel_assets.changes import lineage, owners
+    from flywheel_assets.project import declared
+
+    flywheels = declared()
+    graph, whose = lineage(flywheels), owners(flywheels)
+    start = _asked(what, graph, whose, flywheels)
+    reached = graph.upstream(start) if upstream else graph.downstream(start)
+    found: dict[str, list[str]] = {}
+    for column in reached:
+        names = found.setdefault(column.table, [])
+        if column.name not in names:
+            names.append(column.name)
+    uses = _used([*start, *reached], flywheels, found)
+    if as_json:
+        told = {
+            t: {"columns": names, "owners": whose[t], **uses.get(t, {})}
+            for t, names in found.items()
+        }
+        print_json(told)
+        return
+    title = f"{'Up' if upstream else 'Down'}stream of {what}"
+    shown = Table("table", "columns", "how much", "owners", title=title, show_lines=True)
+    for table, names in found.items():
+        much = _how_much(uses.get(table, {}))
+        shown.add_row(table, ", ".join(names), much, ", ".join(whose[table]))
+    console.print(shown if found else f"{title}: nothing.")
+
+
+def _asked(
+    what: str, graph: "Lineage", whose: dict[str, tuple[str, ...]], wheels: Iterable["Flywheel"]
+) -> list["Column"]:
+    """Read an owner, the name of a model or of a feature, or what the graph reads."""
+    owned = [table for table, names in whose.items() if what in names]
+    owned += [f"{wheel.name}/model" for wheel in wheels if wheel.model.name == what]
+    if owned:
+        return [column for table in owned for column in graph.columns(table)]
+    features = [c for c in graph if c.table.startswith("features/") and c.name == what]
+    return features or graph.find(what)
+
+
+def _used(
+    columns: list["Column"], wheels: Iterable["Flywheel"], tables: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Say, by model, how important those of its features are that are among some columns."""
+    from flywheel_assets.dagster_assets.importance import newest_importance
+
+    home, found = current_home(), {}
+    for wheel in wheels:
+        if f"{wheel.name}/model" not in tables:
+            continue
+        rows = newest_importance(home, wheel).to_dicts()
+        names = {c.name for c in columns if c.table == f"{wheel.name}/training_set"}
+        mine = [row for row in rows if row["feature"] in names]
+        if mine:
+            found[f"{wheel.name}/model"] = {
+                "version": mine[0]["version"],
+                "metric": mine[0]["metric"],
+                "importance": {row["feature"]: row["importance"] for row in mine},
+            }
+    return found
+
+
+def _how_much(told: dict[str, Any]) -> str:
+    if not told:
+        return ""
+    lines = [f"{name} {lost:+.4f}" for name, lost in list(told["importance"].items())[:SHOWN]]
+    more = len(told["importance"]) - SHOWN
+    rest = [f"and {more} more"] if more > 0 else []
+    return "\n".join([f"{told['metric']} lost, version {told['version']}:", *lines, *rest])

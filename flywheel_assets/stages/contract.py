@@ -1,0 +1,121 @@
+"""What must hold between rows: keys that no two share, and references to dimensions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import polars as pl
+
+from flywheel_assets.declare.organize import CANCELS, Fact, Reference
+from flywheel_assets.declare.rules import CORRECTS, OBSERVATION_ID, PARTITION, RETRACTS
+from flywheel_assets.stages.checks import Check
+
+UNIQUE = "unique_key"
+_SHOWN = 3
+"""How many values a message names."""
+
+
+def declared(fact: Fact) -> dict[str, bool]:
+    """Name a fact's checks -> whether each stops what is downstream.
+
+    Examples
+    --------
+    >>> from flywheel_assets.flywheels.repurchase import order_lines
+    >>> declared(order_lines)
+    {}
+    """
+    unique = {UNIQUE: True} if fact.unique else {}
+    return unique | {_name(r): r.severity == "error" for r in fact.references}
+
+
+def needed(fact: Fact) -> list[str]:
+    """Name the fact's columns that its checks look at."""
+    named = [column for r in fact.references for column in r.columns]
+    cancels = [CANCELS] if fact.cancellation else []
+    links = [PARTITION, OBSERVATION_ID, CORRECTS, RETRACTS]
+    return list(dict.fromkeys([*links, *cancels, *fact.unique, *named]))
+
+
+def check(
+    rows: pl.LazyFrame, dimensions: Mapping[str, pl.LazyFrame], fact: Fact, last: date
+) -> list[Check]:
+    """Check the rows up to a day, by all that is there now: what came late mends what was wrong.
+
+    What is wrong fails its check until it is mended, however long ago it came.
+
+    Parameters
+    ----------
+    rows : LazyFrame
+        All of the fact: what `needed` names.
+    dimensions : mapping of str to LazyFrame
+        The tables that are referred to, by name.
+    """
+    standing = _standing(rows, fact)
+    unique = [_unique(standing, fact, last)] if fact.unique else []
+    upto = standing.filter(pl.col(PARTITION) <= last)
+    return unique + [_refers(upto, dimensions[r.table], fact, r) for r in fact.references]
+
+
+def _standing(rows: pl.LazyFrame, fact: Fact) -> pl.LazyFrame:
+    """Leave out rows that are withdrawn or replaced, and those that withdraw or cancel."""
+    taken = pl.concat(
+        rows.select(pl.col(c).drop_nulls().alias(OBSERVATION_ID)) for c in (CORRECTS, RETRACTS)
+    )
+    kept = rows.filter(pl.col(RETRACTS).is_null())
+    if fact.cancellation is not None:
+        kept = kept.filter(~pl.col(CANCELS).fill_null(value=False))
+    return kept.join(taken, on=OBSERVATION_ID, how="anti")
+
+
+def _unique(rows: pl.LazyFrame, fact: Fact, last: date) -> Check:
+    keys = list(fact.unique)
+    known = rows.drop_nulls(keys).select(PARTITION, *keys)
+    shared = known.group_by(keys).len().filter(pl.col("len") > 1)
+    # The second row of a key made it wrong; few keys have one.
+    since = pl.col(PARTITION).bottom_k(2).max().alias("_since")
+    wrong = known.join(shared, on=keys, how="semi").group_by(keys).agg(since)
+    found = wrong.filter(pl.col("_since") <= last).sort("_since", *keys).collect(engine="streaming")
+    named = " and ".join(keys)
+    if found.is_empty():
+        return Check(UNIQUE, passed=True, message=f"no two rows share {named}")
+    return Check(
+        UNIQUE,
+        passed=False,
+        message=f"{found.height} values of {named} that two rows or more share, since "
+        f"{found['_since'][0]}, {_examples(found, keys)} first: have surplus rows retracted, or "
+        f"corrected, or declare what else tells them apart in unique of fact {fact.name!r}",
+    )
+
+
+def _refers(rows: pl.LazyFrame, dimension: pl.LazyFrame, fact: Fact, reference: Reference) -> Check:
+    name, columns = _name(reference), list(reference.columns)
+    keys, warns = list(reference.dimension.entity.keys), reference.severity == "warn"
+    missing = (
+        rows.drop_nulls(columns)
+        .group_by(columns)
+        .agg(pl.len().alias("_n"), pl.col(PARTITION).min().alias("_since"))
+        .join(dimension.select(keys).unique(), left_on=columns, right_on=keys, how="anti")
+    )
+    found = missing.sort("_since", *columns).collect(engine="streaming")
+    named = " and ".join(columns)
+    if found.is_empty():
+        message = f"{reference.table} has every {named}"
+        return Check(name, passed=True, message=message, warns=warns)
+    source = reference.dimension.observation
+    return Check(
+        name,
+        passed=False,
+        message=f"{found.height} values of {named}, in {found['_n'].sum()} rows, that "
+        f"{reference.table} does not have, since {found['_since'][0]}, "
+        f"{_examples(found, columns)} first: the rows of fact {fact.name!r} stay; have "
+        f"{', '.join(source.owners)} report them as {source.name}, or correct the rows",
+        warns=warns,
+    )
+
+
+def _name(reference: Reference) -> str:
+    return f"in_{reference.dimension.name}"
+
+
+def _examples(found: pl.DataFrame, columns: Sequence[str]) -> str:
+    rows = found.select(columns).head(_SHOWN).rows()
+    return ", ".join(" and ".join(map(str, row)) for row in rows)
