@@ -272,7 +272,7 @@ def test_the_daily_job_writes_it(spun: Turner) -> None:
     assert "repurchase/report" not in whole(repurchase)
     file = spun.home.root / "reports" / "repurchase.html"
     assert not file.exists()
-    spun.force(Run(("repurchase/performance", "repurchase/report"), LAST, LAST))
+    spun.force(Run(("features/customer_orders", "repurchase/report"), LAST, LAST))
     assert file.read_text(encoding="utf-8") == page(
         spun.home, repurchase, failed_checks(spun.home, repurchase)
     )
