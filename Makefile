@@ -11,10 +11,10 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui effect test lint format pin clean
+.PHONY: help run ui effect screenshots test lint format pin clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run ui: export FLYWHEEL_HOME ?= $(CURDIR)/data
 
@@ -26,6 +26,10 @@ ui: $(INSTALLED) ## Open Dagster's web interface on FLYWHEEL_HOME.
 
 effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writes docs/effect.*.
 	$(BIN)/python -m flywheel_benchmarks.effect
+
+screenshots: $(INSTALLED) ## Take the docs' pictures of Dagster's pages, in the browser that tests them.
+	mkdir -p docs/screenshots
+	FLYWHEEL_SCREENSHOTS=docs/screenshots $(BIN)/pytest flywheel_tests/test_browser.py
 
 test: lint ## Everything CI checks: format, lint, types, layers, tests.
 	$(BIN)/pytest --numprocesses auto --dist loadgroup

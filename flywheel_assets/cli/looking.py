@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -95,43 +97,51 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         "FLYWHEEL_MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    workspace = (
-        ["-w", "workspace.yaml"]
-        if Path("workspace.yaml").exists()
-        else [
-            "-m",
-            "flywheel_assets.definitions",
-        ]
-    )
-    commands = (
-        [_tool("dagster"), "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)],
-        [
-            _tool("mlflow"),
-            "server",
-            "--backend-store-uri",
-            models.uri,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(mlflow_port),
-            "--workers",
-            "1",
-        ],
-    )
+    servers = {
+        name: subprocess.Popen(command, env=environment)  # noqa: S603  programs of this environment
+        for name, command in _servers(port, mlflow_port, models.uri).items()
+    }
     console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
     console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
-    servers = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for server in servers:
-            server.wait()
+        ended = _first_ended(servers)
     except KeyboardInterrupt:
         console.print("Ending both.")
+        return
     finally:
-        for server in servers:
+        for server in servers.values():
             server.send_signal(signal.SIGINT)
-        for server in servers:
+        for server in servers.values():
             server.wait()
+    raise HomeError(
+        expected="Dagster and MLflow to serve until Ctrl-C",
+        found=f"that {ended} ended; what it said stands above",
+        remedy="if a port is taken, choose others: --port, --mlflow-port",
+    )
+
+
+def _servers(port: int, mlflow_port: int, store: str) -> dict[str, list[str]]:
+    """Say what is started: Dagster's pages, its daemon for schedules and backfills, MLflow."""
+    workspace = ["-m", "flywheel_assets.definitions"]
+    if Path("workspace.yaml").exists():
+        workspace = ["-w", "workspace.yaml"]
+    here = ["--host", "127.0.0.1", "--port"]
+    mlflow = ["server", "--backend-store-uri", store, "--workers", "1"]
+    return {
+        "dagster-webserver": [_tool("dagster-webserver"), *workspace, *here, str(port)],
+        "dagster-daemon": [_tool("dagster-daemon"), "run", *workspace],
+        "mlflow": [_tool("mlflow"), *mlflow, *here, str(mlflow_port)],
+    }
+
+
+def _first_ended(servers: Mapping[str, "subprocess.Popen[bytes]"]) -> str:
+    """Wait until one of them ends; name it."""
+    while True:
+        for name, server in servers.items():
+            if server.poll() is not None:
+                return name
+        time.sleep(0.5)
 
 
 def _tool(name: str) -> str:

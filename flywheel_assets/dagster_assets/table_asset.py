@@ -14,6 +14,7 @@ from flywheel_assets.dagster_assets.build import Build, column_lineage
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.promises import promise
 
 CHUNK = timedelta(days=31)
 """How many days a stage holds in memory at once when it runs over a range."""
@@ -130,7 +131,9 @@ def check_specs(
     names = dict.fromkeys(BLOCKING.get(stage, ()), True)
     names |= dict.fromkeys(WARNING.get(stage, ()), False)
     return [
-        dg.AssetCheckSpec(name, asset=key.split("/"), blocking=blocking)
+        dg.AssetCheckSpec(
+            name, asset=key.split("/"), blocking=blocking, description=promise(name).holds
+        )
         for name, blocking in {**names, **further}.items()
     ]
 
@@ -173,11 +176,17 @@ def report(  # noqa: PLR0913  what is known of what was written
                 check_name=c.name,
                 passed=c.passed,
                 severity=severity[c.warns],
-                description=f"{first} to {last}: {c.message}",
+                description=f"{first} to {last}: {_told(c)}",
             )
             for c in checks
         ],
     )
+
+
+def _told(check: Check) -> str:
+    """Say what came of a check; of a failure, what to do."""
+    remedy = "" if check.passed else promise(check.name).remedy
+    return f"{check.message}: {remedy}" if remedy else check.message
 
 
 def counts(frame: pl.DataFrame) -> dict[date, int]:
