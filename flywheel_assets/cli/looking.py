@@ -95,6 +95,7 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     environment = os.environ | {
         "DAGSTER_HOME": str(home.dagster),
         "FLYWHEEL_HOME": str(home.root),
+        "FLYWHEEL_MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     servers = {
