@@ -234,6 +234,18 @@ def test_two_things_need_two_names() -> None:
         catalog([repurchase, other])
 
 
+def test_an_aggregation_is_described_by_its_column() -> None:
+    """Without words of its own, it has those of the column, unless it chooses among rows."""
+    bare = Aggregation(name="n", function="mean", column="quantity", window=90 * DAY)
+    described = replace(customer_orders, aggregations=(*customer_orders.aggregations, bare))
+    assert described.descriptions["n"] == (
+        "Units; negative when cancelled. Mean of the last 90 days."
+    )
+    choosing = replace(bare, where=pl.col("quantity") > 0)
+    with pytest.raises(DeclarationError, match="which rows it is about"):
+        replace(customer_orders, aggregations=(*customer_orders.aggregations, choosing))
+
+
 def test_a_fingerprint_is_of_the_meaning() -> None:
     """Descriptions and owners do not count; a window does."""
     same = replace(customer_orders, description="Other words.", owners=["team:y"])

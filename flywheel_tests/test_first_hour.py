@@ -279,7 +279,12 @@ def test_a_lost_file_comes_back_by_the_command_that_the_doctor_gives(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = environment(PATH=path)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=project, env=kept, capture_output=True, text=True, check=False
+        ["/bin/bash", "-c", command],
+        cwd=project,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert inside("doctor").output == "Nothing is wrong.\n"
