@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import Result
 
 from flywheel_assets import DeclarationError, Entity, Field, Observation, TableFile
 from flywheel_assets.changes.columns import _read
@@ -26,7 +27,6 @@ from flywheel_assets.stores.forgetting.sources import _without
 from flywheel_assets.stores.raw import read_csv
 from flywheel_assets.stores.sources import read_source
 from flywheel_tests.test_starting import (
-    Result,
     environment,
     inside,  # noqa: F401  a fixture
     project,  # noqa: F401  what it works in
