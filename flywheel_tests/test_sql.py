@@ -295,6 +295,52 @@ def test_values_of_sqlite_have_types_of_their_own(sqlite: Execute) -> None:
         read_rows(source(), ["note"], None)
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("shop:pa/SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:x@SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:SEC:RET/abc@127.0.0.1:1/db", "parts escaped"),
+        ("shop:pa%SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:pa%00SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:a[SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:1?SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:1?SECRET=1@127.0.0.1:1/db", "parts escaped"),
+        ("shop:1#SECRET@127.0.0.1:1/db", "parts escaped"),
+        ("shop:pa%2FSECRET@127.0.0.1:1/db", "Connection refused"),
+        ("shop:SECRET@[::1]:1,127.0.0.1:1/db?connect_timeout=1", "::1"),
+        ("shop:SECRET@/db?host=/nowhere", "/nowhere"),
+    ],
+)
+def test_no_part_of_the_password_is_told(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    """A URL that the driver would take apart elsewhere never gets to it."""
+    monkeypatch.setenv(URL, f"postgresql://{url}")
+    with pytest.raises(SourceError) as refused:
+        read_rows(source(), ["at"], None)
+    assert "SECRET" not in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_a_reject_is_the_same_however_many_days_are_collected(
+    sqlite: Execute, tmp_path: Path
+) -> None:
+    """Its line counts from the first of its day."""
+    home = Home(tmp_path / "home")
+    home.save(Settings(start=START))
+    sqlite("CREATE TABLE sales (id BIGINT, buyer_id BIGINT, amount FLOAT, at TIMESTAMP)")
+    sqlite(
+        "INSERT INTO sales VALUES (1, 7, 1, '2026-01-05 08:00:00'),"
+        " (2, 7, 1, '2026-01-06 08:00:00'), (3, 7, -9, '2026-01-06 08:30:00')"
+    )
+    Collecting(sale(), home, Settings(start=START)).collect(START, START + DAY)
+    together = contents(home.root)["collect/sale_rejected"]
+    assert together["line"].to_list() == [2]
+    assert collect(home, 1, sale()) == (1, 1)
+    assert contents(home.root)["collect/sale_rejected"].equals(together)
+
+
 def test_what_cannot_be_read_is_said_without_the_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,12 +98,16 @@ def read_pulled(tables: Tables, observation: Observation, first: date, last: dat
     found = rows.drop_nulls("record").sort(PARTITION, "cursor", "record").collect()
     told = found["record"].str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String())))
     nothing = pl.lit(None, dtype=pl.String)
-    return told.struct.unnest().with_columns(
-        found[PARTITION].alias(FILE_DAY),
-        pl.int_range(1, found.height + 1, eager=True, dtype=pl.Int64).alias(LINE),
-        pl.lit(source.table or "query").alias(FILE),
-        nothing.alias(PROBLEM),
-        nothing.alias(RAW),
+    return (
+        told.struct.unnest()
+        .with_columns(
+            found[PARTITION].alias(FILE_DAY),
+            pl.lit(source.table or "query").alias(FILE),
+            nothing.alias(PROBLEM),
+            nothing.alias(RAW),
+            # Of its day: the same, however many days are collected at once.
+        )
+        .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(FILE_DAY).alias(LINE))
     )
 
 

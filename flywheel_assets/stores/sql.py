@@ -1,6 +1,7 @@
 """Rows of a SQL database from a cursor on, read through its ADBC driver as text."""
 
 import os
+import re
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -28,6 +29,13 @@ _SQLITE = (
 )
 # What a time with a zone says of it, an hour, is not all of ISO 8601's offset.
 _POSTGRESQL = "{0}::text || CASE pg_typeof({0}) WHEN 'timestamptz'::regtype THEN ':00' ELSE '' END"
+_PART = r"(?:[^@:/?#%\[\]\s]|%(?!00)[0-9A-Fa-f]{2})*"
+_POSTGRESQL_URL = re.compile(
+    rf"postgresql://(?:{_PART}(?::{_PART})?@)?"
+    rf"(?:(?:{_PART}|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?,?)*(?:/{_PART})?"
+    r"(?:\?(?:[^@?#%\s]|%(?!00)[0-9A-Fa-f]{2})*)?"
+)
+"""A URL in which no part of the password can be taken for anything else."""
 _SESSION = ("SET TIME ZONE 'UTC'", "SET DateStyle TO ISO", "SET extra_float_digits TO 1")
 
 
@@ -56,6 +64,13 @@ def read_rows(source: SqlSource, columns: list[str], cursor: str | None) -> pl.D
             expected=f"a URL of a database in ${source.url}, {' or '.join(_CURSORS)}",
             found=f"{scheme}://..." if "://" in url else "none",
             remedy="set the environment variable where the flywheel runs",
+        )
+    if scheme == "postgresql" and not _POSTGRESQL_URL.fullmatch(url):
+        # The driver would take a part of the password for the host, say, and tell it.
+        raise SourceError(
+            expected=f"a URL in ${source.url} with its parts escaped",
+            found="a character that stands for something else in it",
+            remedy="write @ : / ? # % [ ] of a user or password as %40 %3A %2F %3F %23 %25 %5B %5D",
         )
     bound = None if cursor is None else _Bound.of(cursor, scheme)
     frame = _fetch(url, scheme, _statement(source, columns, scheme, bound), bound)
