@@ -3,6 +3,7 @@
 import csv
 import glob
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from flywheel_assets.stores import disk
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
 
+_SQLITE = "sqlite:///"
+
 
 def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observation]:
     """Find the files of declared sources that lie below a home."""
@@ -36,6 +39,20 @@ def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observa
         inside = (f for f in files if home.root.resolve() in f.resolve().parents)
         found |= dict.fromkeys(inside, observation)
     return found
+
+
+def databases_below(home: Home, observations: Sequence[Observation]) -> set[Path]:
+    """Find the SQLite files of declared sources; they are a team's, and only named, never touched.
+
+    Of a source whose environment variable is not set nobody can say where it is.
+    """
+    found: set[Path] = set()
+    for observation in observations:
+        if isinstance(observation.source, SqlSource):
+            url = os.environ.get(observation.source.url, "")
+            if url.startswith(_SQLITE):
+                found.add(Path(url.removeprefix(_SQLITE).partition("?")[0]).resolve())
+    return {file for file in found if home.root.resolve() in file.parents}
 
 
 def count(file: Path, observation: Observation, sought: Sought) -> int:
