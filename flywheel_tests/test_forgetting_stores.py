@@ -472,3 +472,17 @@ def test_what_only_looks_packed(tmp_path: Path, magic: bytes) -> None:
     if magic.isascii():
         (tmp_path / "z").write_bytes(magic + b" is how my log begins")
         assert not holds(tmp_path / "z", buyer())
+
+
+def test_records_of_others_in_a_source(tmp_path: Path) -> None:
+    """Their numbers and dates stay; a file may begin with a byte order mark."""
+    file = tmp_path / "clicks.csv"
+    kept = "\ufeffVisitor,page,seconds,at\r\n8,b,17,x\r\n9,2026-01-17,3,x\r\n9,torn,2026-01-17\r\n"
+    file.write_text(kept + "017,a,1,x\r\n", encoding="utf-8", newline="")
+    things = catalog(WHEELS)
+    one = sought_for(things, entity_of(things, {"visitor_id": "17"}), {"visitor_id": "17"})
+    assert sources.erase(file, click, one) == 1
+    assert file.read_bytes() == kept.encode()
+    records = pl.DataFrame({"record": ["9,3,2026-01-17 08:17:00", "9,1.17,x", "9,17,x"]})
+    theirs = records.select(one.rows(records.schema)).to_series()
+    assert theirs.to_list() == [False, False, True]

@@ -1,6 +1,6 @@
 """Out of all other files below a home: logs, tags, what was set aside."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Set as AbstractSet
 from pathlib import Path
 
 from flywheel_assets.stores import disk
@@ -10,7 +10,7 @@ from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
 
 
-def others(home: Home, sources: Set[Path] = frozenset()) -> Iterator[Path]:
+def others(home: Home, sources: AbstractSet[Path] = frozenset()) -> Iterator[Path]:
     """List what is neither a table's nor the inbox's, nor a source's; SQLite's side files aside."""
     for file in sorted(home.root.rglob("*")):
         if not file.is_file() or file.is_symlink() or file.name.endswith(("-wal", "-shm")):

@@ -97,18 +97,25 @@ def _records(
     csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # an open quote takes the rest
     reader = csv.reader(iter(lines), delimiter=source.separator)
     header, at = next(reader, []), reader.line_num
+    header = [name.removeprefix("\ufeff").strip('"') for name in header[:1]] + header[1:]
     yield "".join(lines[:at]), False
     places = {k: header.index(c) for k in sought.keys if (c := source.source_column(k)) in header}
+    keyed = set(places.values())
     for record in reader:
         raw, at = "".join(lines[at : reader.line_num]), reader.line_num
-        whole = len(record) == len(header) and len(places) == len(sought.keys)
-        same = whole and all(_same(record[i], sought.keys[k]) for k, i in places.items())
-        yield raw, same or (sought.mentioned(raw) if whole else sought.in_raw(raw))
+        if len(record) != len(header):
+            yield raw, sought.in_raw(raw)
+            continue
+        same = len(places) == len(sought.keys) and all(
+            _same(record[i], sought.keys[k], whole=k in sought.integers) for k, i in places.items()
+        )
+        beside = (sought.mentioned(text) for i, text in enumerate(record) if i not in keyed)
+        yield raw, same or any(beside)
 
 
-def _same(written: str, value: str) -> bool:
+def _same(written: str, value: str, *, whole: bool) -> bool:
     if written.strip() == value:
         return True
     with suppress(ValueError):
-        return float(written) == int(value)
+        return whole and float(written) == int(value)
     return False
