@@ -486,3 +486,20 @@ def test_records_of_others_in_a_source(tmp_path: Path) -> None:
     records = pl.DataFrame({"record": ["9,3,2026-01-17 08:17:00", "9,1.17,x", "9,17,x"]})
     theirs = records.select(one.rows(records.schema)).to_series()
     assert theirs.to_list() == [False, False, True]
+
+
+def test_numbers_of_others_are_not_kept_out(tmp_path: Path) -> None:
+    """Nor are theirs that stand where no id can; hers are, however a text writes them."""
+    kept = Suppressed(tmp_path / "forgotten.json")
+    kept.add({"buyer_id": str(BUYER)}, {"buyer_id"})
+    texts = {
+        f"{BUYER}": False,
+        f'{{"entity": {{"buyer_id": 8}}, "payload": {{"amount": {BUYER}, "n": "{BUYER}"}}}}': False,
+        f"at 2026-01-05 08:00:00.{BUYER}": False,
+        f'{{"entity": {{"buyer_id": "0{BUYER}"}}}}': True,
+        f'{{"buyer_id": {BUYER}.0}}': True,
+        f'{{"torn": 1, "entity": {{"buyer_id": {BUYER}}}': True,
+        f"8,0{BUYER},x": True,
+        f"called {BUYER} twice": True,
+    }
+    assert kept.texts(pl.Series(list(texts))).to_list() == list(texts.values())

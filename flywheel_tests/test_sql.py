@@ -201,7 +201,8 @@ def test_what_cannot_be_read_is_said_without_the_credentials(
 def test_who_was_forgotten_is_not_pulled_again(tmp_path: Path, sqlite: Execute) -> None:
     """Rows at the cursor are read again, hers among them, however the database writes her id."""
     sqlite("create table sales (id integer, buyer_id text, amount float, at text)")
-    sqlite(f"insert into sales values (1, '01234567', 1, '{START}'), (1, '8', 1234567, '{START}')")
+    for who, amount in (("01234567", 1), ("8", 1234567)):
+        sqlite(f"insert into sales values (1, '{who}', {amount}, '{START}')")  # noqa: S608  ours
     home = Home(tmp_path / "home")
     home.save(Settings(start=START))
     Suppressed.of(home).add({"buyer_id": "1234567"})

@@ -74,7 +74,7 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
         work = _Work(home, things, sought, dry_run=dry_run, tell=tell)
         if dry_run:
             return work.run(Receipt("none", entity.name, {}, by, str(today())))
-        digests = Suppressed.of(home).add(sought.keys)
+        digests = Suppressed.of(home).add(sought.keys, sought.integers)
         return work.run(Receipts.of(home).begin(entity.name, digests, by))
 
 

@@ -147,7 +147,7 @@ def _columns(database: sqlite3.Connection) -> list[_Column]:
         )
         from sqlite_master t, pragma_table_info(t.name) c
         where t.type = 'table' and t.name not like 'sqlite!_%' escape '!'"""
-    return [_Column(*map(_text, row[:2]), bool(row[2])) for row in database.execute(query)]
+    return [_Column(_text(t), _text(c), bool(k)) for t, c, k in database.execute(query)]
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """Out of all other files below a home: logs, tags, what was set aside."""
 
-from collections.abc import Iterator, Set as AbstractSet
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from flywheel_assets.stores import disk
