@@ -128,8 +128,8 @@ def _opened(file: Path, sought: Sought) -> Iterator[sqlite3.Connection]:
         raise HomeError(
             expected=f"{file} for this command alone",
             found=str(error),
-            remedy="end the API and every run and page that uses it, and run this again: it goes "
-            "on where it was",
+            remedy="end the API and every run and page that uses it, mend it if it is damaged, and "
+            "run this again: it goes on where it was",
         ) from error
 
 

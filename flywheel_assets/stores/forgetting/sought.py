@@ -134,7 +134,7 @@ class Sought:
     def in_text(self, text: pl.Expr, column: str = "") -> pl.Expr:
         """Say which texts mention them, of a column of that name."""
         text = pl.lit(f"{column}: ") + text if self._names_key(column) else text
-        free = text.str.replace_all(NOT_IDS, " ")
+        free = self._free(text)
         each = pl.all_horizontal(
             pl.any_horizontal((free if p.free else text).str.contains(p.polars) for p in one)
             for one in self._by_key
@@ -144,8 +144,23 @@ class Sought:
     def may_be_in(self, content: bytes) -> bool:
         """Say quickly whether it is worth while to look closer."""
         return bool(self.texts) or all(
-            any(form.encode() in content for form in _forms(value)) for value in self.keys.values()
+            any(form.encode() in content for form in forms) for forms in self._all_forms
         )
+
+    def _may_be_in(self, text: str) -> bool:
+        return bool(self.texts) or all(
+            any(form in text for form in forms) for forms in self._all_forms
+        )
+
+    @cached_property
+    def _all_forms(self) -> list[list[str]]:
+        return [_forms(value) for value in self.keys.values()]
+
+    def _free(self, text: pl.Expr) -> pl.Expr:
+        """Leave `NOT_IDS` out of the few texts that have an id; of the others nothing is left."""
+        words = (_Pattern("", self._written(key), "").polars for key in self.keys)
+        few = pl.any_horizontal(text.str.contains(word) for word in words)
+        return pl.when(few).then(text).str.replace_all(NOT_IDS, " ")
 
     def among(self, contents: Iterable[str]) -> "Sought":
         """Look only for those words of their payload that occur; there may be thousands."""
@@ -160,6 +175,8 @@ class Sought:
 
     def mentioned(self, text: str, column: str = "") -> bool:
         """Say whether a text mentions them, of a column of that name; of texts, after `among`."""
+        if not self._may_be_in(text):
+            return False
         if self._names_key(column):
             text = f"{column}: {text}"
         if any(p.found(text) for p in self._whole):
@@ -200,7 +217,7 @@ class Sought:
         for key in self.keys:
             bare = _Pattern("", self._written(key), "")
             named = "|".join(re.escape(name) for name in self.names[key])
-            free = record.str.replace_all(NOT_IDS, " ") if self._is_number(key) else record
+            free = self._free(record) if self._is_number(key) else record
             found.append(free.str.contains(bare.polars) & ~record.str.contains(named))
         return pl.all_horizontal(found)
 
