@@ -22,7 +22,7 @@ from flywheel_assets.errors import ColumnsError, SourceError, nearest
 from flywheel_assets.rehearsal import Observations, Rehearsal, Remembered, as_observed, as_raw
 from flywheel_assets.stages.candidates import counts_back
 from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.collect import LINKS, validate
+from flywheel_assets.stages.collect import CONFLICT, LINKS, validate
 from flywheel_assets.stages.features import at_moments
 from flywheel_assets.stages.received import API
 from flywheel_assets.stages.training_set import LABEL, REWARD, training_set
@@ -192,10 +192,21 @@ class _Told:
         self.sound = checked.select(
             PARTITION, *observation.schema, EVENT_TIME, KNOWN_AT
         ).with_columns(typed.get_columns())
-        self.sound = self.sound.filter(is_sound)
-        self.rejected = checked.filter(~is_sound).select(
+        self.sound, told_again = self.sound.filter(is_sound), checked.filter(is_sound)
+        conflicts = told_again.filter(_conflicts(self.sound)).with_columns(reason=pl.lit(CONFLICT))
+        self.rejected = pl.concat([checked.filter(~is_sound), conflicts]).select(
             pl.lit(observation.name).alias("observation"), "reason", "record"
         )
+
+
+def _conflicts(sound: pl.DataFrame) -> pl.Series:
+    """Say which rows have the id of one that was known before, and other content."""
+    if OBSERVATION_ID not in sound.columns:
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, sound.height)
+    told = pl.struct(pl.exclude(PARTITION, KNOWN_AT)).hash()
+    first = told.sort_by(KNOWN_AT).first().over(OBSERVATION_ID)
+    named = pl.col(OBSERVATION_ID).is_not_null()
+    return sound.select((named & (told != first)).alias("conflict"))["conflict"]
 
 
 def _frame(observation: Observation, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

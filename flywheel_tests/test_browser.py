@@ -4,8 +4,10 @@
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -124,3 +126,32 @@ def test_a_failing_check_says_what_is_wrong(url: str, page: Page) -> None:
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
     expect(page.get_by_text("customer_id").first).to_be_visible()
     keep(page, "check")
+
+
+@pytest.fixture(scope="module")
+def report(project: Path) -> str:
+    """Write the flywheel's report; gives its address."""
+    flywheel(project, "report", "tea_shop", "--out", "report.html")
+    return (project / "report.html").as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_report_fits_phone_and_desk(
+    report: str, page: Page, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(report)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    ground, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    assert (brightness(ground) > brightness(ink)) == (scheme == "light")
+    keep(page, f"report_{width}_{scheme}")
+
+
+def brightness(color: str) -> float:
+    """Sum the channels of ``rgb(...)``."""
+    return sum(float(channel) for channel in re.findall(r"[\d.]+", color)[:3])

@@ -75,10 +75,8 @@ def test_it_is_kept_beside_the_model(spun: Turner, monkeypatch: pytest.MonkeyPat
     run = client.get_run(str(known.run_id))
     best = found["feature"][0]
     assert run.data.metrics[f"importance_{best}"] == found["importance"][0]
-    assert {f.path for f in client.list_artifacts(run.info.run_id)} >= {
-        "permutation_importance.csv",
-        "permutation_importance.svg",
-    }
+    kept = {f.path for at in (None, "plots") for f in client.list_artifacts(run.info.run_id, at)}
+    assert {"permutation_importance.csv", "plots/permutation_importance.svg"} <= kept
     monkeypatch.setenv("FLYWHEEL_HOME", str(build.home.root))
     asked = CliRunner().invoke(app, ["impact", best, "--json"])
     told = json.loads(asked.output)["repurchase/model"]

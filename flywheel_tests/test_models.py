@@ -1,6 +1,7 @@
 """Models as they are saved: what is loaded scores as what was trained, or is refused."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from flywheel_assets import Arms, Drift, Gate
 from flywheel_assets.errors import HomeError, UnfitModelError
 from flywheel_assets.stages.model import scorer, train, training_digest
 from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.registry import Registry
+from flywheel_assets.stores.signature import example, signature
 from flywheel_tests.logged import ARMS, BASE, EFFECT, flywheel, log
 
 
@@ -45,7 +48,12 @@ def shallow() -> Any:
     return tabular_pipeline(HistGradientBoostingRegressor(max_iter=5))
 
 
-def register(models: Models, estimator: Any, trusted: tuple[str, ...] = ()) -> int:
+def register(
+    models: Models,
+    estimator: Any,
+    trusted: tuple[str, ...] = (),
+    features: pl.DataFrame | None = None,
+) -> int:
     """Register a training."""
     return models.register(
         "repurchase.m",
@@ -56,6 +64,7 @@ def register(models: Models, estimator: Any, trusted: tuple[str, ...] = ()) -> i
         metrics={},
         params={},
         trusted=trusted,
+        features=features,
     )
 
 
@@ -90,6 +99,7 @@ def test_every_kind_of_model_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
         table = rows[list(trained.features)]
         seen = table if trained.framed else table.to_numpy()
         assert (plain.predict(seen) == trained.predict(seen)).all()
+        assert (plain.predict(rows) == trained.predict(seen)).all()
 
 
 def test_a_model_of_types_that_are_not_trusted_is_not_loaded(tmp_path: Path) -> None:
@@ -156,3 +166,60 @@ def test_the_digest_of_a_training_is_of_what_trains() -> None:
     dearer = tuple(replace(a, features={"price": a.features["price"] * 2}) for a in ARMS)
     policy = replace(arms.policy, allocation=Arms(arms=dearer))
     assert training_digest(replace(arms, decisions=policy)) != training_digest(arms)
+
+
+def test_plain_mlflow_scores_a_frame_of_the_view(tmp_path: Path) -> None:
+    """By either loader, with more columns than the model takes, whole numbers and unknown ones."""
+    import mlflow.pyfunc
+
+    models, wheel = (
+        Models(tmp_path / "mlflow"),
+        flywheel(features=(BASE, "country"), estimator=text),
+    )
+    rows = log(400)
+    trained = train(rows, wheel)
+    version = register(models, trained, features=rows.select(trained.features))
+    expected = trained.predict(rows)
+    loaded = mlflow.pyfunc.load_model(f"models:/repurchase.m/{version}")
+    assert (loaded.predict(rows.to_pandas()) == expected).all()
+    assert loaded.metadata.signature.inputs.input_names() == [BASE, "country"]
+    made_up = loaded.input_example
+    assert made_up.shape == (1, 2)
+    assert loaded.predict(made_up).shape == (1, 1)
+
+
+def test_a_made_up_row_is_nobodys() -> None:
+    """Whole numbers stay whole, and no text is shown, however many rows share it."""
+    rows = pl.DataFrame(
+        {
+            "spent": [*[1.0] * 30, 5.0, None, float("nan")],
+            "orders": [1, 2, *[3] * 31],
+            "unknown": pl.Series([None] * 33, dtype=pl.Int64),
+            "country": ["France"] * 33,
+            "asked": [True] * 33,
+        }
+    )
+    (row,) = pl.from_pandas(example(rows)).to_dicts()
+    assert row == {
+        "spent": 1.0,
+        "orders": 3,
+        "unknown": None,
+        "country": None,
+        "asked": False,
+    }
+    types = {c.name: str(c.type) for c in signature(rows, 1).inputs.inputs}
+    assert types["orders"] == "DataType.long"
+    assert types["spent"] == "DataType.double"
+    assert types["unknown"] == "Any"
+
+
+def test_steps_said_twice_stand_once(tmp_path: Path) -> None:
+    """A day that is materialized again adds nothing to the run's metrics."""
+    models = Models(tmp_path / "mlflow")
+    version = register(models, train(log(100), flywheel(estimator=quick)))
+    registry, moment = Registry(models), datetime(2026, 3, 1, tzinfo=UTC)
+    for _ in range(2):
+        registry.log_steps("repurchase.m", version, {"auc": {1: 0.7, 2: 0.8}}, moment)
+    run = str(models.client().get_model_version("repurchase.m", str(version)).run_id)
+    history = models.client().get_metric_history(run, "auc")
+    assert [(m.step, m.value) for m in history] == [(1, 0.7), (2, 0.8)]

@@ -13,7 +13,7 @@ from flywheel_assets import Drift, Gate, Thompson
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.build import Build, build_for
 from flywheel_assets.dagster_assets.decisions import _decide
-from flywheel_assets.dagster_assets.drift import plot
+from flywheel_assets.dagster_assets.drift import over_time
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import _train
 from flywheel_assets.dagster_assets.performance import _alternatives
@@ -125,7 +125,7 @@ def test_drift_is_measured_from_the_first_champion_on(turned: Turner, build: Bui
     columns = set(modelled["column"])
     assert columns == {*quick.model.features, "score", "outcome"}
     assert set(found["level"]) <= {"ok", "warn", "error"}
-    assert plot(found).startswith("![PSI")
+    assert str(over_time(found, quick).md_str).startswith("![PSI")
     latest = turned.instance.event_log_storage.get_latest_asset_check_execution_by_key(
         [
             dg.AssetCheckKey(dg.AssetKey(["repurchase", "drift"]), name)

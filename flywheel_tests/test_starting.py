@@ -15,9 +15,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flywheel_assets.cli import app
-from flywheel_assets.errors import DeclarationError, HomeError
+from flywheel_assets.errors import DeclarationError, HomeError, SourceError
+from flywheel_assets.flywheels.repurchase import order_line
 from flywheel_assets.project import PLACE, declared
 from flywheel_assets.starting.new import write_project
+from flywheel_assets.starting.validating import sample
+from flywheel_assets.stores.home import Home
 from flywheel_assets.testing import Rows
 from flywheel_tests.conftest import contents
 
@@ -128,7 +131,7 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
         "2026-01-05 09:31:00,1,0,web\n"
         "2026-01-05 09:32:00,,3,web\n"
         "yesterday,1,3,web\n"
-        "2026-01-05 09:34:00,1,3,fax\n"
+        "2026-01-05 09:34:00,1,3,[/fax]\n"
         "2026-01-05 09:35:00,2,none,web\n"
         "2026-01-05 09:36:00,1,3,web\n"
     )
@@ -143,14 +146,37 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
     assert found["pages: at least 1"]["found"] == "0"
     assert "nullable=True" in found["customer_id: required"]["remedy"]
     assert "time_format" in found["visited at: a time"]["remedy"]
-    assert any(misfit["found"] == "fax" for misfit in told["misfits"])
-    assert "1 of 7 records fit" in inside(*asked).output
+    assert any(misfit["found"] == "[/fax]" for misfit in told["misfits"])
+    shown = inside(*asked).output
+    assert "1 of 7 records fit" in shown
+    assert "[/fax]" in shown  # what comes from data is no markup
     gone = inside("validate", "--source", str(tmp_path / "no.csv"))
     assert gone.exit_code == 1
     assert "nothing at" in gone.output
     folder = inside("validate", "--source", str(tmp_path))
     assert "DailyFiles" in folder.output
     assert "flywheel run" in inside("status").output  # nothing has run in this home
+
+
+def test_validate_samples_the_newest_daily_files(tmp_path: Path) -> None:
+    """Ten days of files, of which the newest few are read; a misnamed one is said to be so."""
+    for day in range(10, 20):
+        file = tmp_path / f"2026-01-{day}.csv"
+        file.write_text(
+            "InvoiceDate,CustomerID,InvoiceNo,StockCode,Description,Quantity,UnitPrice,Country\n"
+        )
+        with file.open("a") as more:
+            more.write(f"2026-01-{day} 10:00:00,1,1,A,,1,1.0,France\n")
+    assert 3 <= sample(order_line, tmp_path).n_records <= 5
+    (tmp_path / "2026-13-45.csv").write_text("")
+    with pytest.raises(SourceError, match="rename it"):
+        sample(order_line, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my home", "hömé", "100%"])
+def test_a_home_that_would_not_be_found_again(tmp_path: Path, name: str) -> None:
+    with pytest.raises(HomeError, match="FLYWHEEL_HOME"):
+        Home(tmp_path / name)
 
 
 def test_validate_finds_what_no_constructor_sees(
@@ -231,7 +257,7 @@ def test_new_overwrites_nothing_and_takes_no_name_twice(tmp_path: Path) -> None:
     (tmp_path / "tea" / "notes.txt").write_text("mine")
     with pytest.raises(HomeError, match="nothing was written"):
         write_project("tea", tmp_path)
-    for name in ("polars", "features"):
+    for name in ("polars", "features", "class", "tests"):
         with pytest.raises(HomeError, match=f"{name}_flywheel"):
             write_project(name, tmp_path)
     with pytest.raises(DeclarationError, match="lower-case"):

@@ -88,6 +88,16 @@ def test_a_record_that_breaks_the_contract_is_not_dropped() -> None:
     assert loop.decisions(date(2026, 1, 5))["customer_id"].to_list() == [7]
 
 
+def test_an_id_that_says_two_things() -> None:
+    """The first that was known holds, the other is a reject, as the loop has it; a copy is none."""
+    one = line(7, "2026-01-05T10:00:00Z", observation_id="till:1")
+    other = {**one, "quantity": 3, "known_at": "2026-01-05T11:00:00Z"}
+    with pytest.raises(SourceError, match="already collected with other content"):
+        Rows(repurchase, {"order_line": [other, one, one]})
+    loop = Rows(repurchase, {"order_line": [other, one, one]}, may_reject=True)
+    assert loop.rejected.height == 1
+
+
 def test_names_that_are_not_declared() -> None:
     """An observation, a field, a view: each error names the nearest."""
     with pytest.raises(ColumnsError, match="did you mean 'order_line'"):

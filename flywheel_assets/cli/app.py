@@ -57,12 +57,12 @@ class Loop(TyperGroup):
         except FlywheelError as error:
             if _wants_traceback(ctx):
                 raise
-            _say("[red]error:[/red] " + _escaped(str(error)))
+            _say("[red]error:[/red] " + escaped(str(error)))
             raise typer.Exit(REFUSED) from None
         except Exception as error:
             if _ends(error) or _wants_traceback(ctx):
                 raise
-            _say(f"[red]unexpected {type(error).__name__}:[/red] " + _escaped(str(error)))
+            _say(f"[red]unexpected {type(error).__name__}:[/red] " + escaped(str(error)))
             _say(f"This is a mistake of ours, or of the machine: {TRACEBACK}=1 shows where.")
             raise typer.Exit(REFUSED) from None
 
@@ -154,7 +154,8 @@ def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Write a text that comes from data, in which brackets are no markup."""
     from rich.markup import escape
 
     return escape(text)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json
+from flywheel_assets.cli.app import MEND, AsJson, app, console, escaped, print_json
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import current_home
 
@@ -78,7 +78,7 @@ def _show(receipt: "Receipt", *, dry_run: bool) -> None:
             counts = (n["before"], n["theirs"], n["after"], n["past_files"])
             shown.add_row(table, *(f"{count:,}" for count in counts))
     for name, count in receipt.elsewhere.items():
-        shown.add_row(name, "", f"{count:,}", "", "")
+        shown.add_row(escaped(name), "", f"{count:,}", "", "")
     console.print(shown)
     for model in receipt.models:
         console.print(

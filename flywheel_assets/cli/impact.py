@@ -41,7 +41,10 @@ def impact(
         names = found.setdefault(column.table, [])
         if column.name not in names:
             names.append(column.name)
-    uses = _used([*start, *reached], flywheels, found)
+    asked = {column.table for column in start} if upstream else set()
+    uses = _used([*start, *reached], flywheels, {*found, *asked})
+    # A model that was asked about has no columns in the answer, but uses what stands there.
+    found = {table: [] for table in uses if table not in found} | found
     if as_json:
         told = {
             t: {"columns": names, "owners": whose[t], **uses.get(t, {})}

@@ -21,6 +21,7 @@ from flywheel_assets.cli.app import (
     To,
     app,
     console,
+    escaped,
     find,
     opened,
     print_json,
@@ -79,7 +80,7 @@ def trace(
         return
     table = Table("table", "what stands there", show_lines=True)
     for step in steps:
-        table.add_row(step.table, step.what)
+        table.add_row(step.table, escaped(step.what))
     console.print(table)
 
 
@@ -94,6 +95,7 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     environment = os.environ | {
         "DAGSTER_HOME": str(home.dagster),
         "FLYWHEEL_HOME": str(home.root),
+        "FLYWHEEL_MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     servers = {

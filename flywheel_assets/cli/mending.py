@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json
+from flywheel_assets.cli.app import MEND, AsJson, app, console, escaped, print_json
 from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
@@ -62,7 +62,7 @@ def doctor(
                 "to_do": finding.remedy,
             }
         )
-        table.add_row(finding.where, finding.what, by + finding.remedy)
+        table.add_row(*map(escaped, (finding.where, finding.what, by + finding.remedy)))
     if as_json:
         print_json(told)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import START, AsJson, Name, app, console, print_json
+from flywheel_assets.cli.app import START, AsJson, Name, app, console, escaped, print_json
 from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.stores.home import Home, current_home
@@ -102,6 +102,6 @@ def _show(flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
         console.print(f"{one.observation}: {fits:,} of {one.n_records:,} records fit.")
         for m in one.misfits:
             told: tuple[Any, ...] = (m.expected, m.found, f"{m.n_records:,}", m.place, m.remedy)
-            table.add_row(one.observation, *told)
+            table.add_row(one.observation, *(escaped(str(text)) for text in told))
     if table.row_count:
         console.print(table)

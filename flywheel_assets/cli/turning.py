@@ -129,7 +129,7 @@ def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
         console.print(f"Champion: {flywheel.model.name} version {version}{judged}.")
     _time(turner.clock)
     console.print(f"Tables: {turner.home.lakehouse}", soft_wrap=True)
-    console.print("Look at it: flywheel ui")
+    console.print(f"Look at it: flywheel report {flywheel.name}, a page; flywheel ui, all of it.")
 
 
 def _time(clock: "Clock") -> None:

@@ -11,6 +11,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collecting import Collecting
 from flywheel_assets.dagster_assets.constraints import column_rules
+from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.table_asset import (
     CHUNK,
     chunks,
@@ -30,6 +31,8 @@ from flywheel_assets.declare.rules import (
     OBSERVATION_ID,
     PARTITION,
 )
+from flywheel_assets.report import figures
+from flywheel_assets.report.flow import told
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (
@@ -122,13 +125,26 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
             reasons.update(dict(grouped.head(20).iter_rows()))
             required = [f.name for f in observation.fields if not f.nullable]
             found.append(checks.collect(result.observations, result.accounts, required, received))
-        yield report(context, build, key, totals, worst(found), **sums)
+        told: dict[str, Any] = dict(sums)
+        yield report(context, build, key, totals, worst(found), **told)
         table = "| records | reason |\n|---|---|\n" + "\n".join(
             f"| {n} | {reason} |" for reason, n in reasons.most_common(20)
         )
-        yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table))
+        shown = _over_time(build, rejected, last) if draws(first, last) else {}
+        yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table), **shown)
 
     return body
+
+
+def _over_time(build: Build, key: str, last: date) -> dict[str, Any]:
+    """Draw what was rejected in four weeks, by reason."""
+    rows = build.tables.read(key, REJECTED_SCHEMA, last - 28 * DAY, last)
+    reason = told(pl.col("reason"))
+    counted = rows.group_by(pl.col(PARTITION).alias("day"), reason).agg(pl.len().alias("n"))
+    found = counted.sort("day", "reason").collect()
+    if found.is_empty():
+        return {}
+    return {"rejected_by_reason": plot(figures.stacked(found, "reason", WIDTH), "Rejected")}
 
 
 def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.AssetsDefinition:

@@ -20,6 +20,7 @@ from flywheel_assets.dagster_assets.organize import (
     organize_fact,
 )
 from flywheel_assets.dagster_assets.performance import performance_asset
+from flywheel_assets.dagster_assets.reporting import report_asset
 from flywheel_assets.dagster_assets.schedules import schedules
 from flywheel_assets.dagster_assets.training_set import training_set_asset
 from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
@@ -28,7 +29,7 @@ from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
 def assets(build: Build, things: Catalog) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Compile everything that is declared, in the order of the loop."""
     wheels = things.flywheels
-    return [
+    made: list[dg.AssetsDefinition | dg.AssetSpec] = [
         *(reported(o) for o in things.observations),
         _published(wheels),
         *(collect(build, o) for o in things.observations),
@@ -44,6 +45,8 @@ def assets(build: Build, things: Catalog) -> list[dg.AssetsDefinition | dg.Asset
         *(performance_asset(build, f) for f in wheels),
         *(drift_asset(build, f) for f in wheels),
     ]
+    checks = [c.key for a in made if isinstance(a, dg.AssetsDefinition) for c in a.check_specs]
+    return [*made, *(report_asset(build, f, checks) for f in wheels)]
 
 
 def compile_flywheels(build: Build, flywheels: Iterable[Flywheel]) -> dg.Definitions:

@@ -13,11 +13,15 @@ from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import ledger_scorer
-from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
+from flywheel_assets.dagster_assets.pages import run_url
+from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of, registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.errors import MissingPartitionError, PublishedError, UnfitModelError
+from flywheel_assets.report import figures
+from flywheel_assets.report.ranking import propensities
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.clock import DAY, days
@@ -83,6 +87,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         snapshots = read_snapshots(build, flywheel, first, last)
         rows: Counter[date] = Counter()
         actions: Counter[str] = Counter()
+        by_day: dict[date, dict[str, float]] = {}
         unscored = 0
         found: list[list[checks.Check]] = []
         for day in days(first, last):
@@ -94,9 +99,17 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 if all(check.passed for check in found[-1]):
                     _publish(build, flywheel, frame, day, again=config.decide_again)
             rows.update(counts(frame))
+            by_day[day] = _numbers(frame, flywheel)
             unscored += frame["score"].null_count()
             actions.update(dict(frame.group_by("action").len().iter_rows()))
         version = champion_as_of(build, flywheel, last)
+        shown: dict[str, Any] = {}
+        if version is not None:
+            shown["champion_page"] = dg.MetadataValue.url(
+                run_url(build.registry.run_page(registered_name(flywheel), version))
+            )
+        if draws(first, last):
+            shown |= _chances(build, flywheel, last)
         yield report(
             context,
             build,
@@ -105,10 +118,35 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             worst(found),
             champion=version if version is not None else "none: the bootstrap rule decided",
             unscored=unscored,
+            by_day=by_day,
+            **shown,
             **actions,
         )
 
     return body
+
+
+def _numbers(frame: pl.DataFrame, flywheel: Flywheel) -> dict[str, float]:
+    if frame.is_empty():
+        return {}
+    acts = frame["action"] != flywheel.policy.actions[-1]
+    told = {
+        "share_acted_on": acts.mean(),
+        "share_explored": frame["explored"].mean(),
+        "mean_propensity": frame["propensity"].mean(),
+        "mean_score": frame["score"].mean(),
+    }
+    return {name: value for name, value in told.items() if isinstance(value, float)}
+
+
+def _chances(build: Build, flywheel: Flywheel, last: date) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw by what chance the decisions of a week were made."""
+    found = propensities(build.tables, flywheel, last)
+    if found.is_empty():
+        return {}
+    actions = [a for a in flywheel.policy.actions if a in set(found["action"])]
+    picture = figures.propensity(found, actions, WIDTH)
+    return {"propensity_of_the_week": plot(picture, "Propensity of the actions taken")}
 
 
 def _decide(build: Build, flywheel: Flywheel, snapshots: Snapshots, day: date) -> pl.DataFrame:

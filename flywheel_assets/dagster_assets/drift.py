@@ -9,18 +9,19 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.plots import lines
+from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.report import figures
+from flywheel_assets.report.drifting import worst as worst_psi
 from flywheel_assets.stages import drift as stage
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
 from flywheel_assets.stages.distance import Profile
 from flywheel_assets.stages.drift import DRIFT_COLUMNS, DRIFT_SCHEMA, PROFILE_SCHEMA, profiles
-from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 
@@ -61,21 +62,21 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         found = [_checks(flywheel, history, day) for day in days(first, last)]
         drifts = not all(check.passed for check in found[-1])
         shown = {}
-        if drifts or any(trains_on(flywheel.model, day) for day in days(first, last)):
-            shown["over_time"] = dg.MetadataValue.md(plot(history))
-        yield report(context, build, key, counts(frame), worst(found), **shown)
+        if drifts or draws(first, last):
+            shown["over_time"] = over_time(history, flywheel)
+        furthest = frame.filter(measure="psi").group_by(PARTITION).agg(pl.col("value").max())
+        by_day = {day: {"largest_psi": value} for day, value in furthest.iter_rows()}
+        yield report(context, build, key, counts(frame), worst(found), by_day=by_day, **shown)
 
     return body
 
 
-def plot(history: pl.DataFrame) -> str:
-    """Draw the five columns that are furthest off, over time, as markdown with a picture."""
-    psi = history.filter(measure="psi")
+def over_time(history: pl.DataFrame, flywheel: Flywheel) -> dg.MarkdownMetadataValue:
+    """Draw the five columns that are furthest off, over time."""
+    psi, bars = worst_psi(history), flywheel.model.drift
     if psi.is_empty():
-        return "No model has decided yet."
-    top = psi.group_by("column").agg(pl.col("value").max()).sort("value", "column")["column"][-5:]
-    chosen = psi.filter(pl.col("column").is_in(top.implode())).sort(PARTITION, "column")
-    return lines(chosen, x=PARTITION, y="value", colour="column", title="PSI against training rows")
+        return dg.MetadataValue.md("No model has decided yet.")
+    return plot(figures.drift(psi, bars.psi_warn, bars.psi_error, WIDTH), "PSI over time")
 
 
 def _measure(

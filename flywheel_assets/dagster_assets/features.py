@@ -10,6 +10,7 @@ from flywheel_assets.dagster_assets.table_asset import table_asset
 from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension
+from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.features import feature_schema, features, reach
@@ -44,7 +45,27 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
         needs=lambda first, last: [(fact, oldest(build, view, first), last)],
         make=make,
         check=lambda frame: checks.features(frame, view.entity.keys),
+        show=lambda frame: {"distributions": dg.MetadataValue.md(_summary(frame, view))},
     )
+
+
+def _summary(frame: pl.DataFrame, view: FeatureView) -> str:
+    """Sum up each feature of the last day of a frame, as a table in markdown."""
+    day = frame.filter(pl.col(PARTITION) == pl.col(PARTITION).max())
+    names = [n for n in view.descriptions if n in day.columns]
+    shares = day.select(pl.col(names).is_null().mean()).row(0) if day.height else ()
+    lines = ["| feature | unknown | 5% | median | 95% |", "|---|---|---|---|---|"]
+    for name, unknown in zip(names, shares, strict=bool(shares)):
+        values, told = day[name], [""] * 3
+        if values.dtype.is_numeric():
+            known = values.cast(pl.Float64).fill_nan(None)
+            told = [_short(known.quantile(q, "linear")) for q in (0.05, 0.5, 0.95)]
+        lines.append(f"| {name} | {unknown:.1%} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}"
 
 
 def inputs(

@@ -7,10 +7,12 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build
-from flywheel_assets.dagster_assets.plots import as_markdown, bars
+from flywheel_assets.dagster_assets.plots import WIDTH, as_markdown, draws_training
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.report import figures
+from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
@@ -29,7 +31,8 @@ def keep_importance(build: Build, flywheel: Flywheel, found: pl.DataFrame) -> No
     figures = {f"importance_{row['feature']}": row["importance"] for row in found.to_dicts()}
     build.registry.log_metrics(name, version, figures)
     build.registry.log_file(name, version, found.drop(PARTITION).write_csv(), f"{FILE}.csv")
-    build.registry.log_file(name, version, _picture(found), f"{FILE}.svg")
+    if draws_training(flywheel.model.retrain, day):
+        build.registry.log_file(name, version, _picture(found), f"plots/{FILE}.svg")
 
 
 def newest_importance(home: Home, flywheel: Flywheel, last: date | None = None) -> pl.DataFrame:
@@ -39,8 +42,10 @@ def newest_importance(home: Home, flywheel: Flywheel, last: date | None = None) 
     return newest.sort("importance", "feature", descending=[True, False])
 
 
-def shown_importance(build: Build, flywheel: Flywheel, last: date) -> dict[str, Any]:
-    """Show it on the model's page, as a table and as a picture."""
+def shown_importance(
+    build: Build, flywheel: Flywheel, last: date, *, drawn: bool
+) -> dict[str, Any]:
+    """Show it on the model's page, as a table and, where a run draws, as a picture."""
     found = newest_importance(build.home, flywheel, last)
     if found.is_empty():
         return {}
@@ -50,10 +55,10 @@ def shown_importance(build: Build, flywheel: Flywheel, last: date) -> dict[str, 
     ]
     said = f"version {found['version'][0]}, {found['metric'][0]} lost, {found['n_rows'][0]} rows"
     head = f"| feature | {said} | deviation |\n|---|---|---|\n"
-    picture = as_markdown(_picture(found), FILE)
-    return {FILE: dg.MetadataValue.md(head + "\n".join(lines) + f"\n\n{picture}")}
+    shown = f"\n\n{as_markdown(_picture(found), FILE)}" if drawn else ""
+    return {FILE: dg.MetadataValue.md(head + "\n".join(lines) + shown)}
 
 
 def _picture(found: pl.DataFrame) -> str:
-    title = f"{found['metric'][0]} lost when shuffled"
-    return bars(found.head(SHOWN), x="importance", y="feature", title=title)
+    top = found.head(SHOWN)
+    return picture(figures.bars(top, label="feature", value="importance", width=WIDTH))

@@ -10,6 +10,7 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.importance import keep_importance, shown_importance
+from flywheel_assets.dagster_assets.plots import as_markdown
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
     follow,
@@ -17,6 +18,12 @@ from flywheel_assets.dagster_assets.promotions import (
     registered_name,
 )
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
+from flywheel_assets.dagster_assets.tracking import (
+    describe_version,
+    draw_judged,
+    register_version,
+    run_pages,
+)
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
@@ -84,7 +91,8 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        pictures: dict[str, str] = {}
         aliases = alias_check(build, flywheel)
         for day in days(first, last):
             row = _skipped(f"not a training day: {model.retrain}")
@@ -94,6 +102,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 row = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
                 _promote(build, flywheel, day, row)
+                pictures = draw_judged(build, flywheel, day, row["judged_version"]) or pictures
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
@@ -110,8 +119,11 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             [*checks.model(frame), aliases],
             champion=standing.version if standing else "none: the bootstrap rule decides",
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
+            by_day=_numbers(frame, model.metric),
             mlflow=build.models.uri,
-            **shown_importance(build, flywheel, last),
+            **run_pages(build, flywheel, standing, rows[-1]["version"]),
+            **{name: dg.MetadataValue.md(as_markdown(svg, name)) for name, svg in pictures.items()},
+            **shown_importance(build, flywheel, last, drawn=bool(pictures)),
         )
 
     return body
@@ -123,6 +135,16 @@ def _skipped(reason: str) -> dict[str, Any]:
     return blank | {"trained": False, "promoted": False, "verdict": reason}
 
 
+def _numbers(frame: pl.DataFrame, metric: str) -> dict[date, dict[str, float]]:
+    """Give numbers of each training under the names that they always have."""
+    names = {"value": metric, "champion_value": f"{metric}_of_champion"}
+    names |= {n: n for n in ("gain", "calibration_error", "policy_gain", "n_rows", "n_holdout")}
+    return {
+        row[PARTITION]: {said: row[name] for name, said in names.items() if row[name] is not None}
+        for row in frame.filter("trained").iter_rows(named=True)
+    }
+
+
 def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     """Train, judge and register a challenger; the row says what came of it."""
     table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
@@ -130,6 +152,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     rows = build.tables.read(table, training_schema(flywheel), first, last, version=read)
     standing = ledger_of(build, flywheel).champion(day - DAY)
     registered: list[int] = []
+    sources: dict[int, TrainingRows] = {}
     loaded_as: list[Scorer] = []
 
     def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
@@ -142,8 +165,9 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
             sha256=rows_digest(used, flywheel),
             declaration=training_digest(flywheel),
         )
-        version = _register(build, flywheel, day, trained, source, registered)
+        version = register_version(build, flywheel, day, trained, source, used, registered)
         registered.append(version)
+        sources[version] = source
         loaded = version_scorer(build, flywheel, version)
         loaded_as.append(loaded)
         _keep_profile(build, flywheel, day, version, used, loaded)
@@ -165,7 +189,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         figures |= {flywheel.model.metric: verdict["value"], "n_rows": made.n_rows}
         for version in registered:
             build.registry.log_metrics(registered_name(flywheel), version, figures)
-    return _skipped(verdict.pop("reason")) | {
+    row = _skipped(verdict.pop("reason")) | {
         **verdict,
         "trained": bool(registered),
         "version": registered[-1] if registered else None,
@@ -175,29 +199,9 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         "metric": flywheel.model.metric,
         "champion_version": standing.version if standing else None,
     }
-
-
-def _register(  # noqa: PLR0913, PLR0917  what a version is registered with
-    build: Build,
-    flywheel: Flywheel,
-    day: date,
-    trained: "Trained",
-    source: TrainingRows,
-    registered: list[int],
-) -> int:
-    model, name = flywheel.model, registered_name(flywheel)
-    version = build.models.register(
-        name,
-        trained,
-        experiment=flywheel.name,
-        day=day.isoformat(),
-        fingerprint=f"{source.sha256}:{source.declaration}",
-        metrics={"n_training_rows": source.n_rows},
-        params={"estimator": trained.estimator, "training_window": model.training_window},
-        trusted=model.trusted_types,
-    )
-    build.registry.describe(name, version, source, registered[0] if registered else None)
-    return version
+    for version, source in sources.items():
+        describe_version(build, flywheel, version, source, row)
+    return row
 
 
 def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what

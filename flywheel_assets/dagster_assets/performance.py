@@ -9,16 +9,26 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.model import ledger_scorer
-from flywheel_assets.dagster_assets.promotions import ledger_of
+from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
+from flywheel_assets.dagster_assets.promotions import ledger_of, registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import UnfitModelError
+from flywheel_assets.report import figures
+from flywheel_assets.report.worth import NAMES, worth
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
+from flywheel_assets.stages.alternatives import (
+    ALTERNATIVES_SCHEMA,
+    BOOTSTRAP,
+    LOGGED,
+    alternatives,
+)
+from flywheel_assets.stages.clock import closes
 from flywheel_assets.stages.performance import (
     PERFORMANCE_COLUMNS,
     PERFORMANCE_SCHEMA,
+    SCORE,
     performance,
     pooled,
 )
@@ -54,17 +64,72 @@ def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         others = f"{flywheel.name}/alternatives"
         build.tables.replace(others, beside, ALTERNATIVES_SCHEMA, first, last)
         figures = pooled(matured, flywheel) if matured.height else pl.DataFrame()
+        _log_steps(build, flywheel, frame)
+        shown = _over_time(build, flywheel, last) if draws(first, last) else {}
         yield report(
             context,
             build,
             key,
             counts(frame),
             checks.performance(frame, matured.height),
+            by_day=_numbers(frame, beside),
             pooled=dg.MetadataValue.md(markdown(figures)),
             alternatives=dg.MetadataValue.md(markdown(_newest(beside))),
+            **shown,
         )
 
     return body
+
+
+_STEPS = ("roc_auc", "precision_at_capacity", "outcome_rate", "reward")
+
+
+def _numbers(frame: pl.DataFrame, beside: pl.DataFrame) -> dict[date, dict[str, float]]:
+    """Give numbers of each day under the names that they always have."""
+    found: dict[date, dict[str, float]] = {}
+    for row in frame.filter(ranking=SCORE).iter_rows(named=True):
+        named = {name: row[name] for name in ("acted", *_STEPS)}
+        found[row[PARTITION]] = {n: v for n, v in named.items() if v is not None}
+    earned = beside.filter(pl.col("supported"), pl.col("value").is_finite())
+    for day, policy, value in earned.select(PARTITION, "policy", "value").iter_rows():
+        found.setdefault(day, {})[f"reward_per_decision_{policy}"] = value
+    return found
+
+
+def _log_steps(build: Build, flywheel: Flywheel, frame: pl.DataFrame) -> None:
+    """Log what came of a version's decisions on its MLflow run; a step is a day of deciding."""
+    mine = frame.filter(pl.col("ranking") == SCORE, pl.col("model_version").is_not_null())
+    if mine.is_empty():
+        return
+    name = registered_name(flywheel)
+    known = build.registry.versions(name)
+    for (version,), rows in mine.partition_by("model_version", as_dict=True).items():
+        if version not in known:
+            continue
+        trained = known[int(version)].trained
+        steps = {
+            f"matured_{metric}": {
+                (decided_on(flywheel, day) - trained).days: value
+                for day, value in rows.select(PARTITION, metric).iter_rows()
+                if value is not None
+            }
+            for metric in _STEPS
+        }
+        build.registry.log_steps(name, int(version), steps, closes(trained))
+
+
+def _over_time(build: Build, flywheel: Flywheel, last: date) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw reward over time, promotions marked."""
+    earned = worth(build.tables, flywheel, last).per_decision
+    if earned.is_empty():
+        return {}
+    entries = ledger_of(build, flywheel).entries(last)
+    promoted = [
+        (day, f"v{version}") for day, version in entries.select(PARTITION, "version").rows()
+    ]
+    policies = {name: NAMES[name] for name in (LOGGED, BOOTSTRAP)}
+    picture = figures.turning(earned, promoted, policies, WIDTH)
+    return {"reward_over_time": plot(picture, "Reward per decision")}
 
 
 def _alternatives(build: Build, flywheel: Flywheel, matured: pl.DataFrame) -> pl.DataFrame:

@@ -1,58 +1,56 @@
-"""Plots that the UI shows: pictures in markdown, drawn without a browser."""
+"""Plots that the UI shows: pictures in markdown, drawn without a browser, legible on dark too.
+
+Starting the library that draws takes a second of a run, so that a run draws only where its range
+holds the close of a Monday, once for the whole range.
+"""
 
 import base64
-from typing import TYPE_CHECKING
+from datetime import date
 
-import polars as pl
+import dagster as dg
 
-if TYPE_CHECKING:
-    import altair as alt
+from flywheel_assets.report.drawing import Spec, picture
+
+WIDTH = 620
+"""Of a picture, in pixels."""
+_WEEK = 7
 
 
-def lines(rows: pl.DataFrame, *, x: str, y: str, colour: str, title: str) -> str:
-    """Draw a line for each colour over days, as markdown with an SVG picture.
+def draws(first: date, last: date) -> bool:
+    """Say whether a run over a range draws.
 
     Examples
     --------
-    >>> from datetime import date
-    >>> day = {"day": [date(2026, 1, 31)], "psi": [0.1], "column": ["orders_7d"]}
-    >>> lines(pl.DataFrame(day), x="day", y="psi", colour="column", title="PSI")[:39]
-    '![PSI](data:image/svg+xml;base64,PHN2Zy'
+    >>> monday, tuesday, sunday = (date(2026, 1, day) for day in (5, 6, 11))
+    >>> draws(monday, monday), draws(tuesday, sunday)
+    (True, False)
     """
-    import altair as alt
-
-    values = rows.select(pl.col(x).cast(pl.String), y, colour).to_dicts()
-    chart = (
-        alt.Chart({"values": values}, title=title, width=520, height=220)
-        .mark_line(point={"size": 12})
-        .encode(
-            x=alt.X(f"{x}:T", title=None),
-            y=alt.Y(f"{y}:Q", title=None),
-            color=alt.Color(f"{colour}:N", title=None),
-        )
-    )
-    return as_markdown(svg(chart), title)
+    return (last - first).days >= _WEEK - 1 or last.weekday() <= (last - first).days
 
 
-def bars(rows: pl.DataFrame, *, x: str, y: str, title: str) -> str:
-    """Draw a bar for each row, in their order, as an SVG picture."""
-    import altair as alt
+def draws_training(retrain: str, day: date) -> bool:
+    """Say whether a training draws: one of a weekly cadence does, of a daily one that of Mondays.
 
-    chart = (
-        alt.Chart({"values": rows.select(x, y).to_dicts()}, title=title, width=420)
-        .mark_bar()
-        .encode(x=alt.X(f"{x}:Q", title=None), y=alt.Y(f"{y}:N", sort=None, title=None))
-    )
-    return svg(chart)
-
-
-def svg(chart: "alt.Chart") -> str:
-    """Draw a chart without a browser."""
-    import vl_convert
-
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    Examples
+    --------
+    >>> tuesday = date(2026, 1, 6)
+    >>> draws_training("tuesday", tuesday), draws_training("daily", tuesday)
+    (True, False)
+    """
+    return retrain != "daily" or draws(day, day)
 
 
-def as_markdown(picture: str, title: str) -> str:
-    """Put an SVG picture into markdown."""
-    return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})"
+def plot(spec: Spec, title: str) -> dg.MarkdownMetadataValue:
+    """Show what is described."""
+    return dg.MetadataValue.md(as_markdown(picture(spec), title))
+
+
+def as_markdown(svg: str, title: str) -> str:
+    """Put a picture into markdown.
+
+    Examples
+    --------
+    >>> as_markdown("<svg/>", "PSI")
+    '![PSI](data:image/svg+xml;base64,PHN2Zy8+)'
+    """
+    return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"

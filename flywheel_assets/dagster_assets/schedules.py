@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.reporting import report_key
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.declare.flywheel import Catalog, Flywheel
 from flywheel_assets.stages.clock import DAY
@@ -18,8 +19,10 @@ def schedules(build: Build, things: Catalog) -> tuple[list[Any], list[dg.Schedul
     for flywheel in things.flywheels:
         job = dg.define_asset_job(
             flywheel.name,
-            selection=dg.AssetSelection.assets(*(key.split("/") for key in whole(flywheel))),
-            description=f"One turn of the wheel. {flywheel.description}",
+            selection=dg.AssetSelection.assets(
+                *(key.split("/") for key in (*whole(flywheel), report_key(flywheel)))
+            ),
+            description=f"One turn of the wheel, and its report. {flywheel.description}",
         )
         jobs.append(job)
         ticks.append(_schedule(build, flywheel, job, retrains=False))

@@ -13,6 +13,7 @@ from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.planning import BESIDE, turning
 from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
+from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.forgetting.receipts import Receipts
@@ -75,9 +76,10 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     build, flywheels = build_for(home), turning(home, flywheels)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
-    whose, verdicts = owners(flywheels), _verdicts(build, instance, flywheels)
+    graph = compile_flywheels(build, flywheels).resolve_asset_graph()
+    whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
     for table, text in _saw_forgotten(build, flywheels):
-        verdicts.setdefault(table, []).append((text, True))
+        said.setdefault(table, []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
@@ -93,8 +95,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
                 newest=newest,
                 days_behind=(last - newest).days if newest and newest < last else 0,
                 holes=tuple(day for day in expected if day not in made),
-                failed=tuple(text for text, warns in verdicts.get(table, ()) if not warns),
-                warned=tuple(text for text, warns in verdicts.get(table, ()) if warns),
+                failed=tuple(text for text, warns in said.get(table, ()) if not warns),
+                warned=tuple(text for text, warns in said.get(table, ()) if warns),
             )
         )
     return sorted(found, key=lambda one: -one.urgency)
@@ -103,23 +105,6 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
 def _made(instance: dg.DagsterInstance, table: str) -> set[date]:
     keys = instance.get_materialized_partitions(dg.AssetKey(table.split("/")))
     return {date.fromisoformat(key) for key in keys}
-
-
-def _verdicts(
-    build: Build, instance: dg.DagsterInstance, flywheels: Sequence[Flywheel]
-) -> dict[str, list[tuple[str, bool]]]:
-    """Give the newest failures of each table's checks, and whether each only warns."""
-    graph = compile_flywheels(build, flywheels).resolve_asset_graph()
-    keys = list(graph.asset_check_keys)
-    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    found: dict[str, list[tuple[str, bool]]] = {}
-    for key, record in newest.items():
-        for evaluation in _evaluations(record):
-            if not evaluation.passed:
-                warns = evaluation.severity is dg.AssetCheckSeverity.WARN
-                text = f"{key.name}: {evaluation.description}"
-                found.setdefault("/".join(key.asset_key.path), []).append((text, warns))
-    return found
 
 
 def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tuple[str, str]]:
@@ -138,10 +123,3 @@ def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tupl
                 f"promote another: flywheel promote {flywheel.name} VERSION --why ..."
             )
             yield f"{flywheel.name}/model", said
-
-
-def _evaluations(record: object) -> Iterator[dg.AssetCheckEvaluation]:
-    event = getattr(getattr(record, "event", None), "dagster_event", None)
-    data = getattr(event, "event_specific_data", None)
-    if isinstance(data, dg.AssetCheckEvaluation):
-        yield data

@@ -48,6 +48,7 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
     check: Callable[[pl.DataFrame], list[Check]],
     empty: bool = False,
     chunk: timedelta = CHUNK,
+    show: Callable[[pl.DataFrame], Mapping[str, Any]] = lambda _: {},
     contract: Contract | None = None,
 ) -> dg.AssetsDefinition:
     """Compile an asset that is one table, made a chunk of days at a time.
@@ -60,6 +61,8 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
         Of the first and the last day of a run, or of a chunk of it.
     empty : bool
         Whether an empty result may stand where there were rows.
+    show : callable
+        Metadata of the last chunk of a run.
     contract : Contract, optional
         What is checked across rows, once a run.
     """
@@ -81,7 +84,7 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
             found.append(check(frame))
         if contract is not None:
             found.append(contract.check(last))
-        yield report(context, build, key, rows, worst(found))
+        yield report(context, build, key, rows, worst(found), **show(frame))
 
     return body
 
@@ -135,25 +138,31 @@ def check_specs(
     ]
 
 
-def report(
+def report(  # noqa: PLR0913  what is known of what was written
     context: dg.AssetExecutionContext,
     build: Build,
     key: str,
     counts: Mapping[date, int],
     checks: Sequence[Check] = (),
+    *,
+    by_day: Mapping[date, Mapping[str, float]] | None = None,
     **metadata: Any,
 ) -> dg.MaterializeResult[Any]:
-    """Report what was written: rows of each day, the table's version, what was checked."""
+    """Report what was written: rows of each day, the table's version, what was checked.
+
+    Parameters
+    ----------
+    by_day : mapping of date to mapping of str to float, optional
+        Numbers of each day: the UI draws them over partitions.
+    """
     first, last = span(context)
     asset = dg.AssetKey(key.split("/"))
-    for day in days(first, last) if first != last else ():
-        context.add_asset_metadata(
-            {"dagster/partition_row_count": counts.get(day, 0)},
-            asset_key=asset,
-            partition_key=day.isoformat(),
-        )
-    if first == last:
-        metadata["dagster/partition_row_count"] = counts.get(first, 0)
+    for day in days(first, last):
+        told = {"dagster/partition_row_count": counts.get(day, 0), **(by_day or {}).get(day, {})}
+        if first == last:
+            metadata |= told
+        else:
+            context.add_asset_metadata(told, asset_key=asset, partition_key=day.isoformat())
     if key in build.meanings:
         build.declared.record(key, first, last, build.meanings[key])
         metadata["dagster/column_lineage"] = column_lineage(key, build.graph)

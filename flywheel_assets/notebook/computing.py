@@ -61,6 +61,10 @@ def ad_hoc_features(  # noqa: PLR0913, PLR0917  what is asked, of what
     by: Sequence[str] | None,
 ) -> pl.DataFrame:
     """Compute aggregations that nobody declared yet over a fact, for each row of a spine."""
+    if not aggregations:
+        raise ColumnsError(
+            expected="an aggregation or more", found="none", remedy="write [Aggregation(...)]"
+        )
     fact = _fact(flywheels, fact_name)
     keys = tuple(by) if by is not None else fact.observation.entity.keys
     check_columns(keys, fact.schema, f"by= over fact {fact.name!r}")
@@ -137,7 +141,12 @@ def _fitted(spine: pl.DataFrame, schema: Mapping[str, Any], what: str) -> pl.Dat
     moment = pl.col(AS_OF).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     keys = {name: dtype for name, dtype in schema.items() if name != AS_OF}
     try:
-        return spine.with_columns(moment, *(pl.col(k).cast(t) for k, t in keys.items()))
+        fitted = spine.with_columns(moment, *(pl.col(k).cast(t) for k, t in keys.items()))
+        for key in keys:
+            back = fitted[key].cast(spine.schema[key])
+            if spine.schema[key] == pl.Boolean or not back.equals(spine[key]):
+                raise pl.exceptions.InvalidOperationError(f"{key} would be another afterwards")
+        return fitted  # noqa: TRY300
     except pl.exceptions.PolarsError as error:
         raise ColumnsError(
             expected=f"a spine for {what} with keys {dict(keys)}",

@@ -30,6 +30,8 @@ LINKS = (DECISION_ID, CORRECTS, RETRACTS)
 """What a record may say of others: the decision that it answers, what it replaces or withdraws."""
 SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
 """The raw columns in which what the API received says its id and its links."""
+CONFLICT = "observation_id: already collected with other content"
+"""Why a record is rejected whose id another has."""
 Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
 """When a rule is broken, and what is then said."""
 BY_DAY = (DailyFiles, SqlSource)
@@ -194,9 +196,7 @@ def settle(
     again = again.join(kept, on=OBSERVATION_ID, how="left", suffix="_known")
     names = [*observation.schema, EVENT_TIME, *LINKS]
     same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_known")) for n in names)
-    conflict = again.filter(~same).with_columns(
-        reason=pl.lit("observation_id: already collected with other content")
-    )
+    conflict = again.filter(~same).with_columns(reason=pl.lit(CONFLICT))
     rejected = pl.concat(
         [checked.filter(pl.col("reason").is_not_null()), conflict.select(checked.columns)]
     ).select(*REJECTED_SCHEMA)

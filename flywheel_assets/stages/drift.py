@@ -186,22 +186,37 @@ def not_measured(history: pl.DataFrame, day: date) -> list[str]:
 def _calibration(
     matured: pl.DataFrame, flywheel: Flywheel
 ) -> list[tuple[str, str, float, float, int]]:
-    """Compare logged scores with outcomes, where the score is the outcome's probability.
-
-    A learner that knows of actions scores by what is expected of acting, which says nothing of
-    those who were held; with arms it is of the arm that was given.
-    """
-    model, policy = flywheel.model, flywheel.policy
-    if model.target != "outcome" or policy.rank_by != "outcome":
-        return []
-    scored = matured.filter(pl.col("model_version").is_not_null(), pl.col(SCORE).is_between(0, 1))
-    if model.learner != "plain" and not isinstance(policy.allocation, Arms):
-        scored = scored.filter(action=policy.action)
-    if scored.is_empty():
+    scored = scored_by_probability(matured, flywheel)
+    if scored is None or scored.is_empty():
         return []
     said, label = scored[SCORE].to_numpy(), scored[LABEL].to_numpy()
     error, chance = expected_calibration_error(label, said), calibration_by_chance(said)
     return [(SCORE, "calibration_error", error, chance, scored.height)]
+
+
+def scored_by_probability(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame | None:
+    """Keep the decisions whose score can be held against the outcome, as its probability.
+
+    A learner that knows of actions scores by what is expected of acting, which says nothing of
+    those who were held; with arms it is of the arm that was given.
+
+    Parameters
+    ----------
+    matured : DataFrame
+        Rows of ``<flywheel>/training_set``: ``model_version``, ``action``, ``score``.
+
+    Returns
+    -------
+    DataFrame or None
+        None where the score is no probability of the outcome.
+    """
+    model, policy = flywheel.model, flywheel.policy
+    if model.target != "outcome" or policy.rank_by != "outcome":
+        return None
+    scored = matured.filter(pl.col("model_version").is_not_null(), pl.col(SCORE).is_between(0, 1))
+    if model.learner != "plain" and not isinstance(policy.allocation, Arms):
+        scored = scored.filter(action=policy.action)
+    return scored
 
 
 def calibration_by_chance(probability: Floats, bins: int = BINS) -> float:

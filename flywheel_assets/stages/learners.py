@@ -35,6 +35,13 @@ def expected(estimator: Any, table: Table) -> Floats:
     return np.asarray(estimator.predict(table), dtype=np.float64).reshape(len(table), -1)
 
 
+def table_of(rows: pl.DataFrame, names: Sequence[str], *, framed: bool) -> Table:
+    """Give features as a frame, or as a float64 matrix, (n_rows, n_features), null as NaN."""
+    if framed:
+        return rows.select(names)
+    return rows.select(pl.col(names).cast(pl.Float64)).to_numpy(order="c")
+
+
 def take(table: Table, rows: npt.NDArray[Any]) -> Table:
     """Give some rows of a table, by mask or by number."""
     if isinstance(table, pl.DataFrame):
@@ -366,8 +373,17 @@ class Trained(BaseEstimator):  # type: ignore[misc]
         self.estimator = estimator
         self.replicates = replicates
 
-    def predict(self, X: Table) -> Floats:  # noqa: N803
-        """Expect for each action: (n_rows, n_actions), or (n_rows, 1)."""
+    def predict(self, X: Any) -> Floats:  # noqa: N803
+        """Expect for each action: (n_rows, n_actions), or (n_rows, 1).
+
+        Parameters
+        ----------
+        X : Polars or pandas frame with the features among its columns, or the table as it is used
+        """
+        if hasattr(X, "iloc"):
+            X = pl.from_pandas(X[list(self.features)])  # noqa: N806
+        if isinstance(X, pl.DataFrame):
+            X = table_of(X, self.features, framed=self.framed)  # noqa: N806
         return expected(self.estimator, X)
 
     def __sklearn_is_fitted__(self) -> bool:

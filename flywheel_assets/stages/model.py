@@ -66,14 +66,14 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
         not fit what it is to predict.
     """
     from flywheel_assets.stages.estimators import learner
-    from flywheel_assets.stages.learners import Sample, Trained
+    from flywheel_assets.stages.learners import Sample, Trained, table_of
 
     model, names = flywheel.model, inputs(flywheel)
     rows = _usable(rows, flywheel)
     framed = not all(_is_number(rows.schema[name]) for name in names)
     seed = _seed(flywheel.name, rows)
     sample = Sample(
-        table=_table(rows, names, framed=framed),
+        table=table_of(rows, names, framed=framed),
         target=rows[REWARD if model.target == "reward" else LABEL].to_numpy().astype(np.float64),
         action=action_numbers(rows, flywheel.policy.actions),
         weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
@@ -111,7 +111,7 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
         For what `train` did not make; and when rows are scored that lack a feature of the model, or
         that its estimator cannot score.
     """
-    from flywheel_assets.stages.learners import Trained, expected
+    from flywheel_assets.stages.learners import Trained, expected, table_of
 
     if not isinstance(trained, Trained):
         raise UnfitModelError(
@@ -128,7 +128,7 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
         for start in range(0, seen.height, chunk_rows):
             chunk = seen.slice(start, chunk_rows)
             with _said_by(flywheel):
-                table = _table(chunk, trained.features, framed=trained.framed)
+                table = table_of(chunk, trained.features, framed=trained.framed)
                 for number, member in enumerate(members):
                     known = expected(member, table)
                     for column, sources in enumerate(asked):
@@ -200,13 +200,6 @@ def _seed(name: str, rows: pl.DataFrame) -> int:
 
 def _is_number(dtype: pl.DataType) -> bool:
     return dtype.is_numeric() or dtype == pl.Boolean
-
-
-def _table(rows: pl.DataFrame, names: Sequence[str], *, framed: bool) -> Floats | pl.DataFrame:
-    """Give features as a frame, or as a float64 matrix, (n_rows, n_features), null as NaN."""
-    if framed:
-        return rows.select(names)
-    return rows.select(pl.col(names).cast(pl.Float64)).to_numpy(order="c")
 
 
 def _columns_of(trained: "Trained", flywheel: Flywheel) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """``flywheel new``: a project of one's own, with a declaration that runs as it is written."""
 
 import importlib.util
+import keyword
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -35,9 +36,10 @@ def write_project(name: str, parent: Path) -> list[Path]:
         For a name that a package has already, and for a folder that is there and not empty.
     """
     check_name(name, "a flywheel")
-    if name in RESERVED_NAMES or importlib.util.find_spec(name) is not None:
+    taken = name in RESERVED_NAMES or name == "tests" or keyword.iskeyword(name)
+    if taken or importlib.util.find_spec(name) is not None:
         raise HomeError(
-            expected="a name that no package that is installed, and no stage, has",
+            expected="a name that no package that is installed, no stage and no word of Python has",
             found=repr(name),
             remedy=f"choose another, for example '{name}_flywheel'",
         )

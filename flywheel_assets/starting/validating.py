@@ -13,7 +13,7 @@ from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import DeclarationError, FlywheelError
 from flywheel_assets.stages.collect import validate
-from flywheel_assets.stores.sources import read_source
+from flywheel_assets.stores.sources import listed_files, read_source
 from flywheel_assets.testing import Rows
 
 SAMPLED_FILES = 3
@@ -106,7 +106,7 @@ def sample(observation: Observation, path: Path) -> Sample:
     if source is None:
         return Sample(observation.name, path, 0, ())
     first, last = _newest(source, path) if isinstance(source, DailyFiles) else (date.min, date.max)
-    raw = read_source(observation, path, first, last, start=first)
+    raw = read_source(observation, path, first, last, start=date.min)
     if raw is None or raw.is_empty():
         return Sample(observation.name, path, 0, ())
     checked = validate(raw, observation, source)
@@ -115,12 +115,7 @@ def sample(observation: Observation, path: Path) -> Sample:
 
 def _newest(source: DailyFiles, folder: Path) -> tuple[date, date]:
     """Give the first and last day of the newest few files."""
-    names = source.pattern.split("{day}")
-    found = sorted(
-        date.fromisoformat(file.name.removeprefix(names[0]).removesuffix(names[1]))
-        for file in folder.glob(source.pattern.format(day="????-??-??"))
-    )
-    days = found[-SAMPLED_FILES:]
+    days = [day for day, _ in listed_files(source, folder)][-SAMPLED_FILES:]
     return (days[0], days[-1]) if days else (date(2026, 1, 1), date(2026, 1, 1))
 
 

@@ -42,6 +42,9 @@ class Settings:
     demo: bool = False
 
 
+_ESCAPED = '%#?<>"{}`^'
+
+
 @dataclass(frozen=True)
 class Home:
     """Where everything is.
@@ -53,6 +56,24 @@ class Home:
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a path that Delta's tools write to and do not find again.
+
+        They keep paths as addresses that escape such characters, and then look for the escapes.
+
+        Raises
+        ------
+        HomeError
+        """
+        path = str(self.root)
+        odd = sorted({c for c in path if c.isspace() or not c.isascii() or c in _ESCAPED})
+        if odd:
+            raise HomeError(
+                expected="a home whose path has neither spaces nor accents nor any of " + _ESCAPED,
+                found=f"{path!r}, with {', '.join(map(repr, odd))}",
+                remedy="name another by FLYWHEEL_HOME, for example /srv/flywheel",
+            )
 
     @property
     def lakehouse(self) -> Path:

@@ -3,11 +3,14 @@
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from flywheel_assets.errors import HomeError, UnfitModelError
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FINGERPRINT, PARTITION_TAG, DIGEST = "flywheel.fingerprint", "flywheel.partition", "flywheel.sha256"
+PAGE = "flywheel.dagster_page"
 TRUSTED_TYPES = (
     # Our own.
     *(
@@ -98,8 +102,17 @@ class Models:
         metrics: Mapping[str, float],
         params: Mapping[str, Any],
         trusted: tuple[str, ...],
+        features: pl.DataFrame | None = None,
+        page: str | None = None,
     ) -> int:
         """Track a training and register its model; the same training again is the same version.
+
+        Parameters
+        ----------
+        features : DataFrame, (n_rows, n_features), optional
+            That it was trained on: its signature, and a made-up row to try it with.
+        page : str, optional
+            Where the training is on Dagster's pages: a path.
 
         Returns
         -------
@@ -113,13 +126,23 @@ class Models:
         import mlflow.sklearn
         import sklearn
 
+        from flywheel_assets.stores.signature import example, signature
+
+        shape: dict[str, Any] = {}
+        if features is not None:
+            n_outputs = max(len(estimator.actions), 1)
+            shape = {
+                "signature": signature(features, n_outputs),
+                "input_example": example(features),
+            }
         with mlflow.start_run(
             experiment_id=self._experiment(client, experiment), run_name=f"{name} {day}"
         ) as run:
             mlflow.log_params({k: str(v) for k, v in params.items()})
             mlflow.log_metrics(dict(metrics))
-            mlflow.set_tags({PARTITION_TAG: day, FINGERPRINT: fingerprint})
-            info = mlflow.sklearn.log_model(
+            mlflow.set_tags({PARTITION_TAG: day, FINGERPRINT: fingerprint, PAGE: page or ""})
+            info = _quietly(
+                mlflow.sklearn.log_model,
                 estimator,
                 name="model",
                 serialization_format="skops",
@@ -128,6 +151,7 @@ class Models:
                     f"flywheel-assets=={metadata.version('flywheel-assets')}",
                     f"scikit-learn=={sklearn.__version__}",
                 ],
+                **shape,
             )
         version = self._version(client, name, info.model_uri, run.info.run_id)
         digest = hashlib.sha256(self._file(client, name, version).read_bytes()).hexdigest()
@@ -205,3 +229,10 @@ class Models:
 
         uri = client.get_model_version_download_uri(name, str(version))
         return Path(urlparse(uri).path) / "model.skops"
+
+
+def _quietly(log_model: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Log without what mlflow 3.17 provokes in pandas when it looks at an example's columns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Operation with range is deprecated")
+        return log_model(*args, **kwargs)

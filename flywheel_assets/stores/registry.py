@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Self
 
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.models import PARTITION_TAG, Models
 
+_LONGEST = 5_000
+"""Characters of a description that MLflow keeps."""
 JUDGED, SOURCE = "flywheel.judged_version", "flywheel.training_rows"
 FORGOTTEN = "flywheel.forgotten"
 """The receipts of the people who were forgotten after a version had been trained on them."""
@@ -99,6 +101,45 @@ class Registry:
         self._log_input(run, rows)
         # Last: it says that the others are there.
         client.set_model_version_tag(name, str(version), SOURCE, rows.text())
+
+    def describe_in_words(self, name: str, version: int, of_model: str, of_version: str) -> None:
+        """Say what a model is for, and of a version what it was trained on and how judged."""
+        client, of_version = self.models.client(), of_version[:_LONGEST]
+        client.update_registered_model(name, of_model[:_LONGEST])
+        made = client.update_model_version(name, str(version), of_version)
+        client.set_tag(str(made.run_id), "mlflow.note.content", of_version)
+
+    def run_page(self, name: str, version: int) -> str:
+        """Say where a version's run is on MLflow's pages: a path."""
+        client = self.models.client()
+        run = client.get_run(str(client.get_model_version(name, str(version)).run_id))
+        return f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+    def log_steps(
+        self, name: str, version: int, metrics: Mapping[str, Mapping[int, float]], moment: datetime
+    ) -> None:
+        """Log metrics by step; said again, they are the same.
+
+        Parameters
+        ----------
+        metrics : mapping of str to mapping of int to float
+            Of each metric, its value at each step.
+        moment : datetime
+            From which on a step is a day later: not when it was logged, so that it is not said
+            twice.
+        """
+        from mlflow.entities import Metric
+
+        client = self.models.client()
+        run = str(client.get_model_version(name, str(version)).run_id)
+        start = int(moment.timestamp() * 1000)
+        said = [
+            Metric(key, value, start + step * 86_400_000, step)
+            for key, values in metrics.items()
+            for step, value in values.items()
+        ]
+        if said:
+            client.log_batch(run, metrics=said)
 
     def log_metrics(self, name: str, version: int, metrics: Mapping[str, float | None]) -> None:
         """Log on a version's run what was found out about it later."""
@@ -198,9 +239,15 @@ class Registry:
 
     def _log_input(self, run: str, rows: TrainingRows) -> None:
         from mlflow.data.delta_dataset_source import DeltaDatasetSource
-        from mlflow.entities import Dataset, DatasetInput
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         path = str(self.models.root.parent / "lakehouse" / rows.table)
         source = DeltaDatasetSource(path=path, delta_table_version=rows.delta_version)
-        made = Dataset(rows.table, rows.sha256[:8], "delta_table", source.to_json())
-        self.models.client().log_inputs(run, [DatasetInput(made, [])])
+        profile = json.dumps(
+            {"num_rows": rows.n_rows, "first": str(rows.first), "last": str(rows.last)}
+        )
+        made = Dataset(
+            rows.table, rows.sha256[:8], "delta_table", source.to_json(), profile=profile
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self.models.client().log_inputs(run, [DatasetInput(made, [context])])

@@ -122,7 +122,7 @@ def _daily_files(
     # A file's records are known on its day, on the next where its time zone is behind UTC, and
     # later by the declared delay.
     oldest = first - DAY - math.ceil(source.delay / DAY) * DAY
-    for day, file in _listing(source, folder):
+    for day, file in listed_files(source, folder):
         if (first <= start and day < start) or oldest <= day <= last:
             yield day, file
     if source.every_day:
@@ -136,7 +136,14 @@ def _daily_files(
                 )
 
 
-def _listing(source: DailyFiles, folder: Path) -> list[tuple[date, Path]]:
+def listed_files(source: DailyFiles, folder: Path) -> list[tuple[date, Path]]:
+    """List a folder's files with their days, in order.
+
+    Raises
+    ------
+    SourceError
+        For a file that is called like one, and names no day.
+    """
     prefix, suffix = source.pattern.split("{day}")
     found = []
     for file in sorted(folder.glob(source.pattern.format(day="????-??-??"))):

@@ -1,0 +1,32 @@
+"""The report of a flywheel, written when somebody asks for it."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.reporting import failures
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.report import Failed, write
+from flywheel_assets.stores.home import Home
+
+
+def write_report(home: Home, flywheel: Flywheel, file: Path | None = None) -> Path:
+    """Write the report of a flywheel as its home is now, as its asset does after a turn.
+
+    Parameters
+    ----------
+    file : Path, optional
+        Without one, ``reports/<flywheel>.html`` of the home.
+    """
+    return write(home, flywheel, failed_checks(home, flywheel), file)
+
+
+def failed_checks(home: Home, flywheel: Flywheel) -> list[Failed]:
+    """Find the checks of a flywheel's tables that failed, or warned, when they were made last."""
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    graph = compile_flywheels(build_for(home), [flywheel]).resolve_asset_graph()
+    with dg.DagsterInstance.get() as instance:
+        return failures(instance, flywheel, list(graph.asset_check_keys))
