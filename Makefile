@@ -11,7 +11,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui effect screenshots test lint format pin clean
+.PHONY: help run ui effect docs screenshots test lint format pin clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ ui: $(INSTALLED) ## Open Dagster's web interface on FLYWHEEL_HOME.
 
 effect: $(INSTALLED) ## Measure what learning earns in a shop that changes; writes docs/effect.*.
 	$(BIN)/python -m flywheel_benchmarks.effect
+
+docs: $(INSTALLED) ## Build the documentation into build/site; a warning is an error.
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/site-state docs build/site
+	@echo "Read it: build/site/index.html"
 
 screenshots: $(INSTALLED) ## Take the docs' pictures of Dagster's pages, in the browser that tests them.
 	mkdir -p docs/screenshots
@@ -50,7 +54,7 @@ pin: ## Recompute .ci/requirements.txt (needs uv; PIN_FLAGS=--upgrade takes newe
 		$(PIN_FLAGS) pyproject.toml --output-file .ci/requirements.txt > /dev/null
 
 clean: ## Remove the virtual environment and the caches; data/ stays.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find flywheel_assets flywheel_tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The pinned file is complete, hence --no-deps: pip has nothing to resolve. It holds the build

@@ -2,17 +2,22 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import polars as pl
 import pytest
 
 from flywheel_assets import Flywheel
 from flywheel_assets.changes.graph import Column
 from flywheel_assets.changes.meaning import Meaning, meanings
+from flywheel_assets.changes.names import originally
 from flywheel_assets.changes.plan import Change, Grade, plan
 from flywheel_assets.changes.stages import lineage
 from flywheel_assets.errors import ColumnsError
@@ -284,3 +289,21 @@ def test_a_column_nobody_has_is_named() -> None:
     assert graph.find("collect/order_line.quantity") == [Column("collect/order_line", "quantity")]
     with pytest.raises(ColumnsError, match=r"did you mean 'collect/order_line\.quantity'"):
         graph.find("collect/order_line.quantitty")
+
+
+NAMED: dict[str, Callable[[str], pl.Expr]] = {
+    "an infinity": lambda name: pl.col(name) < float("inf"),
+    "a window": lambda name: pl.col("x").sum().over(name).sort_by(name),
+    "a text that is the name": lambda name: pl.when(pl.col(name) > 1).then(pl.lit("net")),
+    "a list": lambda name: pl.col(name).is_in(["net", "b"]),
+    "a decimal": lambda name: pl.col(name) > pl.lit(Decimal("1.50")),
+    "a moment": lambda name: pl.col(name) > datetime(2026, 1, 1, tzinfo=UTC),
+    "a large number": lambda name: pl.col(name) < 2**62,
+}
+
+
+@pytest.mark.parametrize("expression", NAMED.values(), ids=NAMED)
+def test_an_expression_means_what_it_meant(expression: Callable[[str], pl.Expr]) -> None:
+    """In the first name of a column, to the last bit, by which tables tell what made them."""
+    renamed = originally(expression("net"), {"net": "amount"})
+    assert renamed.meta.serialize() == expression("amount").meta.serialize()

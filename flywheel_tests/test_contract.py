@@ -20,6 +20,7 @@ from flywheel_assets.dagster_assets.collect import collect
 from flywheel_assets.dagster_assets.constraints import column_rules
 from flywheel_assets.dagster_assets.organize import organize_dimension, organize_fact
 from flywheel_assets.stages.collect import validate
+from flywheel_assets.stages.contract import check, needed
 from flywheel_assets.stages.received import API, as_raw
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home, Settings
@@ -199,6 +200,41 @@ def test_between_rows(tmp_path: Path) -> None:
     assert f"since {START + DAY}, visitor_id=1 and page=a first" in told
     assert Sought({"visitor_id": "1"}, {"visitor_id": ["visitor_id"]}).mentioned(told)
     assert all(e.passed for e in (*third.values(), *mended.values()))
+
+
+@pytest.mark.parametrize(
+    ("chain", "passes"),
+    [
+        ("c1>o c2>o", True),
+        ("c1>o c2>c1", True),
+        ("c1>o c2>o n", False),
+        ("c1>o r-o n", True),
+        ("c1>o r-c1 n", True),
+        ("c1>o r-o n m", False),
+        ("r-o c1>o n", False),
+        ("r-o", True),
+        ("n", False),
+    ],
+)
+def test_one_row_of_an_observation_stands(chain: str, passes: bool) -> None:
+    """The last correction counts, none after a withdrawal; ``>`` corrects, ``-`` retracts."""
+    told = [step.partition(">" if ">" in step else "-") for step in f"o {chain}".split()]
+    rows = pl.LazyFrame(
+        {
+            "partition_date": [START for _ in told],
+            "observation_id": [own for own, _, _ in told],
+            "known_at": [AT + n * DAY for n in range(len(told))],
+            "corrects": [of if how == ">" else None for _, how, of in told],
+            "retracts": [of if how == "-" else None for _, how, of in told],
+            "visitor_id": [None if how == "-" else 1 for _, how, _ in told],
+            "page": [None if how == "-" else "a" for _, how, _ in told],
+        },
+        schema_overrides={"corrects": pl.String, "retracts": pl.String},
+    )
+    fact = replace(clicks, references=())
+    assert set(needed(fact)) <= set(rows.collect_schema())
+    [found] = check(rows, {}, fact, START)
+    assert found.passed is passes, found.message
 
 
 @pytest.mark.parametrize(

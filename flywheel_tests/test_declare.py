@@ -5,11 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
+from polars.selectors import numeric
 
 import flywheel_assets
 from flywheel_assets import (
@@ -110,6 +111,33 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a file without a day": (lambda: DailyFiles(path="x", pattern="orders.csv"), "{day}"),
     "a table without a time": (lambda: TableFile(path="x"), "neither event_time nor known_at"),
+    "a time without a zone": (
+        lambda: Field(name="a", dtype=pl.Datetime, default=datetime(2026, 1, 1), description=""),  # noqa: DTZ001  the mistake
+        "tzinfo=UTC",
+    ),
+    "an allowed time that is a day": (
+        lambda: Field(name="a", dtype=pl.Datetime, allowed=(date(2026, 1, 1),), description=""),
+        "tzinfo=UTC",
+    ),
+    "a derived column of several at once": (
+        lambda: replace(order_lines, derive={"a": pl.sum_horizontal(pl.col("quantity", "x"))}),
+        "for pl.col('a', 'b')",
+    ),
+    "rows told by a pattern": (
+        lambda: replace(
+            customer_orders, aggregations=(count(where=pl.col("^quantity$") > 0),), expressions=()
+        ),
+        "by its own name",
+    ),
+    "an expression over a selector": (
+        lambda: replace(
+            customer_orders,
+            expressions=(
+                Expression(name="a", expression=pl.sum_horizontal(numeric()), description=""),
+            ),
+        ),
+        "by its own name",
+    ),
     "a derived column of nothing": (
         lambda: replace(order_lines, derive={"a": pl.col("unitprice")}),
         "did you mean 'unit_price'",
@@ -232,6 +260,18 @@ def test_two_things_need_two_names() -> None:
     other = replace(repurchase, description="Another.")
     with pytest.raises(DeclarationError, match="two named 'repurchase'"):
         catalog([repurchase, other])
+
+
+def test_an_aggregation_is_described_by_its_column() -> None:
+    """Without words of its own, it has those of the column, unless it chooses among rows."""
+    bare = Aggregation(name="n", function="mean", column="quantity", window=90 * DAY)
+    described = replace(customer_orders, aggregations=(*customer_orders.aggregations, bare))
+    assert described.descriptions["n"] == (
+        "Units; negative when cancelled. Mean of the last 90 days."
+    )
+    choosing = replace(bare, where=pl.col("quantity") > 0)
+    with pytest.raises(DeclarationError, match="which rows it is about"):
+        replace(customer_orders, aggregations=(*customer_orders.aggregations, choosing))
 
 
 def test_a_fingerprint_is_of_the_meaning() -> None:

@@ -58,35 +58,6 @@ def test_what_was_just_made_needs_nothing(home: Home) -> None:
     ]
 
 
-def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
-    """One line more: two tables, all of their days; applied, the other columns are as they were."""
-    before = contents(home.root)
-    aggregations = (*customer_orders.aggregations, counted(14))
-    changed = seeing(replace(customer_orders, aggregations=aggregations))
-    turner = Turner(home, [changed])
-    planned = steps(home, [changed], seconds_per_day(turner, [VIEW, ROWS]))
-    assert [(s.change.table, s.change.grade, s.change.added) for s in planned] == [
-        (VIEW, Grade.ADDITIVE, ("orders_14d",)),
-        (ROWS, Grade.ADDITIVE, ("orders_14d",)),
-    ]
-    assert [s.n_rows for s in planned] == [before[VIEW].height, before[ROWS].height]
-    assert planned[0].n_days == DAYS.days + 1
-    assert all(s.seconds is not None and s.seconds > 0 for s in planned)
-    # Stopped after the first table and planned anew, only the second is left.
-    next(apply(planned, turner, lambda _: None))
-    left = steps(home, [changed], {})
-    assert [s.change.table for s in left] == [ROWS]
-    assert list(apply(left, turner, lambda _: None)) == left
-    assert steps(home, [changed], {}) == []
-    after = contents(home.root)
-    for table, frame in before.items():
-        again = after[table].select(frame.columns).sort(frame.columns)
-        assert again.equals(frame), table
-    filled = after[VIEW].filter(pl.col("orders_14d") > 0)
-    assert filled.height > 0
-    assert (filled["orders_14d"] >= filled["orders_7d"]).all()
-
-
 def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
     """Its tables get the new name, nothing is made again, features are as they were."""
     home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
@@ -118,6 +89,40 @@ def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
     for table, frame in before.items():
         renamed = frame.rename({"unit_price": "price"}, strict=False)
         assert after[table].equals(renamed.sort(renamed.columns)), table
+
+
+def test_a_home_of_several_flywheels_needs_nothing(spun: Turner) -> None:
+    """Where one of those declared has turned, what all of them share is as it is declared."""
+    assert steps(spun.home, FLYWHEELS, {}) == []
+
+
+def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
+    """One line more: two tables, all of their days; applied, the other columns are as they were."""
+    before = contents(home.root)
+    aggregations = (*customer_orders.aggregations, counted(14))
+    changed = seeing(replace(customer_orders, aggregations=aggregations))
+    turner = Turner(home, [changed])
+    planned = steps(home, [changed], seconds_per_day(turner, [VIEW, ROWS]))
+    assert [(s.change.table, s.change.grade, s.change.added) for s in planned] == [
+        (VIEW, Grade.ADDITIVE, ("orders_14d",)),
+        (ROWS, Grade.ADDITIVE, ("orders_14d",)),
+    ]
+    assert [s.n_rows for s in planned] == [before[VIEW].height, before[ROWS].height]
+    assert planned[0].n_days == DAYS.days + 1
+    assert all(s.seconds is not None and s.seconds > 0 for s in planned)
+    # Stopped after the first table and planned anew, only the second is left.
+    next(apply(planned, turner, lambda _: None))
+    left = steps(home, [changed], {})
+    assert [s.change.table for s in left] == [ROWS]
+    assert list(apply(left, turner, lambda _: None)) == left
+    assert steps(home, [changed], {}) == []
+    after = contents(home.root)
+    for table, frame in before.items():
+        again = after[table].select(frame.columns).sort(frame.columns)
+        assert again.equals(frame), table
+    filled = after[VIEW].filter(pl.col("orders_14d") > 0)
+    assert filled.height > 0
+    assert (filled["orders_14d"] >= filled["orders_7d"]).all()
 
 
 def test_history_stays(home: Home) -> None:

@@ -22,6 +22,7 @@ def described(flywheels: Iterable[Flywheel]) -> dict[str, tuple[str, dict[str, s
         found[table] = (o.description, o.descriptions)
         found[f"{table}_rejected"] = (f"What {o.name} reported {broken}", {})
         found[f"{table}_accounts"] = (f"What became of the records of {o.name}.", {})
+        found[f"{table}_pulled"] = (f"What was read of the database of {o.name}.", {})
         found[f"{table}_received"] = (f"What the API received of {o.name}.", {})
     for fact in things.facts:
         found[f"organize/fct_{fact.name}"] = (fact.description, fact.descriptions)
@@ -49,6 +50,7 @@ def _of_flywheel(wheel: Flywheel) -> dict[str, tuple[str, dict[str, str]]]:
         "performance": ("What matured decisions were worth, beside simpler rankings.", {}),
         "alternatives": ("What other policies would have earned.", {}),
         "drift": ("How far each day is from what the model was trained on.", {}),
+        "importance": ("What the metric of each version loses without a feature.", {}),
         "profile": ("How the training rows of each version were distributed.", {}),
     }
     return {f"{wheel.name}/{stage}": told for stage, told in words.items()}

@@ -1,11 +1,11 @@
 """The names that columns had first: a column that is renamed means what it meant."""
 
 import io
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+from msgspec import msgpack
 
 from flywheel_assets.declare.collect import Observation
 
@@ -32,9 +32,9 @@ def originally(thing: Any, names: Names) -> Any:
     if isinstance(thing, pl.Expr):
         if names.keys().isdisjoint(thing.meta.root_names()):
             return thing
-        told = json.loads(thing.meta.serialize(format="json"))
-        text = json.dumps(_columns(told, names)).encode()
-        return pl.Expr.deserialize(io.BytesIO(text), format="json")
+        # Not JSON, in which an infinity is null.
+        told = msgpack.decode(thing.meta.serialize())
+        return pl.Expr.deserialize(io.BytesIO(msgpack.encode(_columns(told, names))))
     if isinstance(thing, tuple | list):
         return tuple(originally(one, names) for one in thing)
     return names.get(thing, thing) if isinstance(thing, str) else thing

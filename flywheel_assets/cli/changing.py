@@ -96,6 +96,7 @@ def show_owners(
     from flywheel_assets.project import declared
 
     if codeowners is not None:
+        codeowners.parent.mkdir(parents=True, exist_ok=True)
         codeowners.write_text(code_owners(declared(), organization), encoding="utf-8")
     whose = owners(declared())
     if as_json:
@@ -140,16 +141,17 @@ def _wanting(one: "TableStatus") -> str:
 
 
 def _of_home() -> list["Step"]:
-    from flywheel_assets.changes.meaning import meanings
     from flywheel_assets.dagster_assets.planning import seconds_per_day, steps
     from flywheel_assets.dagster_assets.turn import Turner
     from flywheel_assets.project import declared
 
     home = current_home()
-    speeds = {}
-    if home.settings() is not None:
-        speeds = seconds_per_day(Turner(home, declared()), meanings(declared()))
-    return steps(home, declared(), speeds)
+    planned = steps(home, declared(), {})
+    if not any(step.ranges for step in planned):
+        return planned
+    # Only what is to be made is worth asking how long it took.
+    tables = [step.change.table for step in planned]
+    return steps(home, declared(), seconds_per_day(Turner(home, declared()), tables))
 
 
 def _against(file: Path) -> list["Step"]:

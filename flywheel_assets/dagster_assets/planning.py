@@ -83,7 +83,7 @@ def steps(
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
-    after = meanings(wheels.values())
+    after, everything = meanings(wheels.values()), meanings(flywheels)
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
@@ -92,7 +92,12 @@ def steps(
     declared = [after, meanings(wheels.values(), rules)] if rules else [after]
     found = []
     for table, held in epochs.items():
-        differing = [(epoch, c) for epoch in held for c in _change(table, epoch, declared)]
+        differing = [
+            (epoch, c)
+            for epoch in held
+            if not _is_of(table, epoch, everything)
+            for c in _change(table, epoch, declared)
+        ]
         if not differing:
             continue
         change = _merged([change for _, change in differing])
@@ -170,6 +175,11 @@ def _change(table: str, epoch: Epoch, declared: Sequence[Mapping[str, Meaning]])
     change = first[0]
     carried = (*change.carried, *change.added, *change.changed, *change.touched)
     return [replace(change, grade=Grade.ADDITIVE, carried=tuple(dict.fromkeys(carried)))]
+
+
+def _is_of(table: str, epoch: Epoch, everything: Mapping[str, Meaning]) -> bool:
+    """Say whether all that is declared made it, with those that have not decided here yet."""
+    return table in everything and not plan({table: epoch.meaning}, {table: everything[table]})
 
 
 def _merged(changes: Sequence[Change]) -> Change:

@@ -178,10 +178,12 @@ class SqlSource(_Dated):
     ----------
     url : str
         The name of the environment variable that holds the URL, ``sqlite:///file`` or
-        ``postgresql://...``: neither declarations nor metadata hold credentials.
+        ``postgresql://...``: neither declarations nor metadata hold credentials. In a password,
+        ``@``, ``:``, ``/`` and the like are escaped, as ``%40``.
     cursor : str
         A column without nulls that only grows from one commit to the next, an id or a time of
-        change. A row that is committed below what was read already is never read.
+        change: a number, a text, a date or time, a UUID. A row that is committed below what was
+        read already is never read.
     table, query : str
         Either of them.
     """

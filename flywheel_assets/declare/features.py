@@ -71,6 +71,9 @@ class Aggregation:
     Parameters
     ----------
     name : str
+    description : str, optional
+        What the column means, the function and the window say it, if left out; with a ``where`` it
+        has to be said.
     function : str
         count, sum, mean, variance, stddev (of a sample), variance_pop, stddev_pop (of all there
         are), min, max, first, last, n_unique, first_n, last_n, mode, top_k (most frequent first),
@@ -225,9 +228,9 @@ class FeatureView:
             if aggregation.where is not None:
                 looks_at += aggregation.where.meta.root_names()
             _check_known(looks_at, self.fact.with_outcome, where)
-            if not aggregation.description:
+            if not aggregation.description and aggregation.where is not None:
                 raise DeclarationError(
-                    expected=f"{where} with a description, for whoever reads the table",
+                    expected=f"{where} with a description of which rows it is about",
                     found="none",
                     remedy="add description='...'",
                 )
@@ -258,10 +261,17 @@ class FeatureView:
             for name in names
         }
         return {
-            **{a.name: a.description for a in self.aggregations},
+            **{a.name: a.description or self._said(a) for a in self.aggregations},
             **attributes,
             **{e.name: e.description for e in self.expressions},
         }
+
+    def _said(self, aggregation: Aggregation) -> str:
+        """Describe an aggregation by what its column means."""
+        column, window = aggregation.column, aggregation.window
+        what = self.fact.descriptions.get(column or "", f"Rows of {self.fact.name}.")
+        span = "all history" if window is None else f"the last {window / timedelta(days=1):g} days"
+        return f"{what} {aggregation.function.capitalize()} of {span}."
 
     @property
     def longest_window(self) -> timedelta | None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Literal
 
 import polars as pl
@@ -49,7 +50,7 @@ class Field:
     default : optional
         What a record without a value says: one from before the field was declared, or from a
         producer that does not send it yet. A file may then lack the column. None for a field that
-        is nullable, a value for one that is not.
+        is nullable, a value for one that is not; a time is in UTC.
     old_names : tuple of str
         What the field was called before, the first of its names first. Tables that have it under
         an old name keep their data, and a producer that still sends an old name is served. For as
@@ -181,6 +182,12 @@ class Field:
             )
 
     def _check_allowed(self, allowed: tuple[Any, ...]) -> None:
+        if self.dtype == _UTC and any(getattr(v, "tzinfo", None) != UTC for v in allowed):
+            raise DeclarationError(
+                expected=f"times of field {self.name!r} in UTC",
+                found=repr(allowed),
+                remedy="write datetime(..., tzinfo=UTC)",
+            )
         try:
             values = pl.Series(allowed, dtype=self.dtype, strict=True)
         except (TypeError, pl.exceptions.PolarsError):

@@ -107,12 +107,22 @@ def check_columns(found: Iterable[str], valid: Iterable[str], what: str) -> None
 
 
 def check_expression(expression: pl.Expr, valid: Iterable[str], what: str) -> None:
-    """Refuse what is not a Polars expression over columns that exist."""
+    """Refuse what is not a Polars expression over columns that exist, each named by itself.
+
+    What a selector takes depends on the table that it meets: nobody could say what the column is
+    made of, nor keep what is known only with the outcome out of it.
+    """
     if not isinstance(expression, pl.Expr):
         raise DeclarationError(
             expected=f"{what} as a Polars expression",
             found=repr(expression),
             remedy="write it with pl.col(...)",
+        )
+    if expression.meta.has_multiple_outputs():
+        raise DeclarationError(
+            expected=f"{what} with each of its columns by its own name",
+            found=str(expression),
+            remedy="write pl.col('a'), pl.col('b') for pl.col('a', 'b') or a selector",
         )
     check_columns(expression.meta.root_names(), valid, what)
 

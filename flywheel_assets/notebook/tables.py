@@ -153,7 +153,8 @@ def columns(tables: Tables, flywheels: Sequence[Flywheel], name: str) -> pl.Data
 
 def _beside(name: str) -> str:
     """Name the table that one is written beside: it has the same owners."""
-    for end in ("_rejected", "_accounts", "_received"):
+    for end in ("_rejected", "_accounts", "_received", "_pulled"):
         name = name.removesuffix(end)
     folder, _, stage = name.rpartition("/")
-    return f"{folder}/{ {'alternatives': 'performance', 'profile': 'model'}.get(stage, stage) }"
+    beside = {"alternatives": "performance", "profile": "model", "importance": "model"}
+    return f"{folder}/{beside.get(stage, stage)}"

@@ -6,7 +6,8 @@ from datetime import date
 import polars as pl
 
 from flywheel_assets.declare.organize import CANCELS, Fact, Reference
-from flywheel_assets.declare.rules import CORRECTS, OBSERVATION_ID, PARTITION, RETRACTS
+from flywheel_assets.declare.rules import CORRECTS, KNOWN_AT, OBSERVATION_ID, PARTITION, RETRACTS
+from flywheel_assets.point_in_time.visible import references
 from flywheel_assets.stages.checks import Check
 
 UNIQUE = "unique_key"
@@ -31,7 +32,7 @@ def needed(fact: Fact) -> list[str]:
     """Name the fact's columns that its checks look at."""
     named = [column for r in fact.references for column in r.columns]
     cancels = [CANCELS] if fact.cancellation else []
-    links = [PARTITION, OBSERVATION_ID, CORRECTS, RETRACTS]
+    links = [PARTITION, OBSERVATION_ID, KNOWN_AT, CORRECTS, RETRACTS]
     return list(dict.fromkeys([*links, *cancels, *fact.unique, *named]))
 
 
@@ -56,14 +57,22 @@ def check(
 
 
 def _standing(rows: pl.LazyFrame, fact: Fact) -> pl.LazyFrame:
-    """Leave out rows that are withdrawn or replaced, and those that withdraw or cancel."""
-    taken = pl.concat(
-        rows.select(pl.col(c).drop_nulls().alias(OBSERVATION_ID)) for c in (CORRECTS, RETRACTS)
-    )
-    kept = rows.filter(pl.col(RETRACTS).is_null())
+    """Leave one row of each observation, its last correction, and none where it is withdrawn.
+
+    Nor are rows left that cancel.
+    """
     if fact.cancellation is not None:
-        kept = kept.filter(~pl.col(CANCELS).fill_null(value=False))
-    return kept.join(taken, on=OBSERVATION_ID, how="anti")
+        rows = rows.filter(~pl.col(CANCELS).fill_null(value=False))
+    refers = pl.any_horizontal(pl.col(CORRECTS, RETRACTS).is_not_null())
+    # Few rows refer to others: only those are held in memory.
+    referring = rows.filter(refers).collect(engine="streaming")
+    found = references(referring)
+    if found is None:
+        return rows
+    last = found.filter(pl.col("until").is_null() & ~pl.col("withdraws"))
+    about = found.lazy().select(pl.col("root").alias(OBSERVATION_ID)).unique()
+    untouched = rows.filter(~refers).join(about, on=OBSERVATION_ID, how="anti")
+    return pl.concat([untouched, referring[last["row"]].lazy()])
 
 
 def _unique(rows: pl.LazyFrame, fact: Fact, last: date) -> Check:

@@ -1,8 +1,7 @@
 """What was read from a database, as it was: a partition is made of it, not of the database."""
 
-import json
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -10,6 +9,7 @@ import polars as pl
 from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.rules import FILE, FILE_DAY, LINE, PARTITION, PROBLEM, RAW
 from flywheel_assets.stores.sources import needed
+from flywheel_assets.stores.sql import CURSOR
 from flywheel_assets.stores.tables import Tables
 
 DAY = timedelta(days=1)
@@ -26,7 +26,7 @@ class At(NamedTuple):
     """Where the last read ended."""
 
     until: date
-    cursor: Any | None
+    cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,15 @@ class Pulled:
         """Say where the last read ended; None before the first."""
         reads = self.tables.read(self.table, PULLED_SCHEMA).filter(pl.col("record").is_null())
         last = reads.sort("until").last().collect()
-        return None if last.is_empty() else At(last["until"][0], _parsed(last["cursor"][0]))
+        return None if last.is_empty() else At(last["until"][0], last["cursor"][0])
 
     def keep(self, rows: pl.DataFrame, known: pl.Series, last: date) -> None:
         """Keep what was read, in one commit: each row on the day on which it became known.
 
         Parameters
         ----------
+        rows : DataFrame
+            What `read_rows` gave.
         known : Series
             The day that each row says; on days that had been read before it is the first after.
         last : date
@@ -62,22 +64,22 @@ class Pulled:
         assert isinstance(source, SqlSource)  # noqa: S101  who pulls has one
         at = self.newest()
         first = self.start if at is None else at.until + DAY
-        cursor = rows[source.cursor].max() if rows.height else (at.cursor if at else None)
-        texts = [_text(value) for value in rows[source.cursor].to_list()]
+        begun = at.cursor if at else None
+        cursor = rows[CURSOR][-1] if rows.height else begun
         new = pl.DataFrame(
             {
                 PARTITION: known.fill_null(first).clip(first),
                 "until": pl.repeat(last, rows.height, dtype=pl.Date(), eager=True),
-                "cursor": pl.Series(texts, dtype=pl.String),
+                "cursor": rows[CURSOR],
                 "record": _records(rows, needed(self.observation, source)),
             },
             schema=PULLED_SCHEMA,
         )
         # Rows at the cursor come again.
-        again = pl.col("cursor") == _text(at.cursor if at else None)
+        again = pl.col("cursor") == pl.lit(begun, dtype=pl.String)
         seen = self.tables.read(self.table, PULLED_SCHEMA).filter(again).collect()
         new = new.join(seen, on=["cursor", "record"], how="anti")
-        read = pl.DataFrame([[last, last, _text(cursor), None]], schema=PULLED_SCHEMA, orient="row")
+        read = pl.DataFrame([[last, last, cursor, None]], schema=PULLED_SCHEMA, orient="row")
         whole = pl.concat([new, read])
         begin, end = whole[PARTITION].min(), whole[PARTITION].max()
         assert isinstance(begin, date)  # noqa: S101  there is a row
@@ -96,32 +98,18 @@ def read_pulled(tables: Tables, observation: Observation, first: date, last: dat
     found = rows.drop_nulls("record").sort(PARTITION, "cursor", "record").collect()
     told = found["record"].str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String())))
     nothing = pl.lit(None, dtype=pl.String)
-    return told.struct.unnest().with_columns(
-        found[PARTITION].alias(FILE_DAY),
-        pl.int_range(1, found.height + 1, eager=True, dtype=pl.Int64).alias(LINE),
-        pl.lit(source.table or "query").alias(FILE),
-        nothing.alias(PROBLEM),
-        nothing.alias(RAW),
+    return (
+        told.struct.unnest()
+        .with_columns(
+            found[PARTITION].alias(FILE_DAY),
+            pl.lit(source.table or "query").alias(FILE),
+            nothing.alias(PROBLEM),
+            nothing.alias(RAW),
+            # Of its day: the same, however many days are collected at once.
+        )
+        .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(FILE_DAY).alias(LINE))
     )
 
 
 def _records(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
-    texts = rows.select(_written(rows[name]) for name in columns)
-    return texts.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-
-
-def _written(values: pl.Series) -> pl.Series:
-    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
-        return values.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    return values.cast(pl.String)
-
-
-def _text(cursor: Any) -> str:
-    if isinstance(cursor, datetime):
-        return json.dumps({"time": cursor.isoformat()})
-    return json.dumps(cursor)
-
-
-def _parsed(text: str) -> Any:
-    found = json.loads(text)
-    return datetime.fromisoformat(found["time"]) if isinstance(found, dict) else found
+    return rows.select(pl.struct(columns).struct.json_encode()).to_series()
