@@ -22,6 +22,7 @@ from flywheel_assets.dagster_assets.organize import organize_dimension, organize
 from flywheel_assets.stages.collect import validate
 from flywheel_assets.stages.contract import check, needed
 from flywheel_assets.stages.received import API, as_raw
+from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox, Received
 from flywheel_assets.stores.received import RECEIVED_SCHEMA
@@ -195,7 +196,9 @@ def test_between_rows(tmp_path: Path) -> None:
     assert "have team:crm report them as signup" in told
     assert not second["unique_key"].passed
     assert second["unique_key"].blocking
-    assert f"since {START + DAY}, 1 and a first" in second["unique_key"].description
+    told = second["unique_key"].description
+    assert f"since {START + DAY}, visitor_id=1 and page=a first" in told
+    assert Sought({"visitor_id": "1"}, {"visitor_id": ["visitor_id"]}).mentioned(told)
     assert all(e.passed for e in (*third.values(), *mended.values()))
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from flywheel_assets import HomeError
+from flywheel_assets import HomeError, SqlSource
 from flywheel_assets.dagster_assets.collecting import Collecting
 from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import catalog
@@ -28,6 +28,7 @@ from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox, Received, Rejected
+from flywheel_assets.stores.pulled import PULLED_SCHEMA
 from flywheel_assets.stores.tables import Tables
 from flywheel_assets.stores.vacuum import vacuum
 from flywheel_tests import clicks, durable_writers, serving
@@ -350,3 +351,155 @@ def test_the_command_killed_and_run_again(tmp_path: Path) -> None:
     wrong = serving.command(home, "forget", f"custmer_id={anna}")
     assert wrong.returncode == 1
     assert "customer_id" in wrong.stderr
+
+
+BUYER = 1_234_567
+"""An id that is somebody else's amount, row or invoice, too."""
+
+
+def buyer(value: int = BUYER, **more: Any) -> Sought:
+    return Sought(
+        {"buyer_id": str(value)},
+        {"buyer_id": ["buyer_id", "Buyer"]},
+        integers=frozenset({"buyer_id"}),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        (f'{{"rows": {BUYER}}}', False),
+        (f'{{"amount":"{BUYER}","note":"-"}}', False),
+        (f'{{"said": "{{\\"amount\\": \\"{BUYER}\\"}}"}}', False),
+        (f"{BUYER}", False),
+        ("at 2026-01-05T08:00:00.1234567", False),
+        (f"0.{BUYER}", False),
+        (f'{{"Buyer": "0{BUYER}"}}', True),
+        (f'{{"said": "{{\\"buyer_id\\": \\"{BUYER}.0\\"}}"}}', True),
+        (f"buyer_id={BUYER} first", True),
+        (f'{{"amount": {BUYER}, "note": "called {BUYER} twice"}}', True),
+        (f"8,{BUYER},-", True),
+    ],
+)
+def test_a_number_as_a_whole_is_somebody_elses(text: str, mentioned: bool) -> None:
+    """Unless it stands beside the key's name; the rest of a text stays when it is scrubbed."""
+    one = buyer()
+    assert one.mentioned(text) is mentioned
+    frame = pl.DataFrame({"note": [text]})
+    assert frame.select(one.rows(frame.schema)).to_series().to_list() == [mentioned]
+    assert (one.scrubbed(text) != text) is mentioned
+    assert not one.mentioned(one.scrubbed(text))
+    assert one.scrubbed(text).count(f'"amount": {BUYER}') == text.count(f'"amount": {BUYER}')
+
+
+def test_numbers_of_a_database_stay(tmp_path: Path) -> None:
+    """Keys, whole numbers and others' fields; of texts what mentions her goes, twice over."""
+    file = tmp_path / "events.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(
+            "create table e (id integer primary key, name text unique, n integer, buyer_id text, "
+            "event text)"
+        )
+        rows = [
+            (BUYER, f"x {BUYER}", 1, "8", f'{{"rows": {BUYER}}}'),
+            (BUYER + 1, "y", BUYER, str(BUYER), f"of {BUYER}"),
+            (3, "z", BUYER + 1, "9", "-"),
+        ]
+        database.executemany("insert into e values (?, ?, ?, ?, ?)", rows)
+        database.commit()
+    assert databases.scrub(file, buyer()) == 2
+    assert databases.scrub(file, buyer(BUYER + 1)) == 0
+    assert databases.mentions(file, buyer()) == 1  # a unique name, for a person to judge
+    with closing(sqlite3.connect(file)) as database:
+        after = database.execute("select * from e order by n").fetchall()
+    assert after == [rows[0], (BUYER + 1, "y", BUYER, "0", "of 0"), rows[2]]
+
+
+def test_a_source_database_below_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a team's: no other file, and not touched."""
+    home, file = Home(tmp_path), tmp_path / "shop.db"
+    monkeypatch.setenv("SHOP_URL", f"sqlite:///{file}")
+    file.write_bytes(databases.MAGIC)
+    (tmp_path / "note.txt").write_text("-")
+    source = SqlSource(url="SHOP_URL", table="sales", cursor="id", event_time="at")
+    shop = replace(click, source=source)
+    assert sources.databases_below(home, [shop, click]) == {file}
+    assert list(files.others(home, {file})) == [tmp_path / "note.txt"]
+
+
+def test_in_tables_the_keys_decide(tmp_path: Path) -> None:
+    """Somebody else's invoice, amount and cursor stay; nothing of hers is found afterwards."""
+    schema: dict[str, Any] = {
+        "partition_date": pl.Date(),
+        "buyer_id": pl.Int64(),
+        "invoice": pl.String(),
+        "cents": pl.Int64(),
+    }
+    frame = pl.DataFrame(
+        [(DAY, BUYER, "a", 1), (DAY, 7, str(BUYER), 2), (DAY, 8, "c", BUYER)],
+        schema=schema,
+        orient="row",
+    )
+    records = [
+        {"Buyer": f"0{BUYER}", "amount": "1"},
+        {"Buyer": "8", "amount": str(BUYER)},
+        {"Buyer": "7", "amount": "2"},
+    ]
+    cursors = ["1", "2", str(BUYER)]
+    told = [(DAY, DAY, c, json.dumps(r)) for c, r in zip(cursors, records, strict=True)]
+    pulled = pl.DataFrame([*told, (DAY, DAY, str(BUYER), None)], schema=PULLED_SCHEMA, orient="row")
+    for name, table, whole in (("o/sale", frame, schema), ("c/pulled", pulled, PULLED_SCHEMA)):
+        Tables(tmp_path).replace(name, table, whole, DAY, DAY)
+        holding = tables.look(tmp_path / name, name, buyer())
+        assert holding.rows == 1
+        tables.erase(holding, buyer())
+        assert Tables(tmp_path).read(name, whole).collect().equals(table[1:])
+        assert not [f for f in (tmp_path / name).rglob("*") if f.is_file() and holds(f, buyer())]
+
+
+@pytest.mark.parametrize(
+    "magic", [b"PAR1", b"BZh", b"\x1f\x8b\x08\x00", b"PK\x03\x04", b"\xfd7zXZ"]
+)
+def test_what_only_looks_packed(tmp_path: Path, magic: bytes) -> None:
+    """Set aside it goes, elsewhere it is said; what is text after all is judged as text."""
+    home, torn = Home(tmp_path), magic + b"\x00\xff torn"
+    (tmp_path / "set_aside").mkdir()
+    for file in (tmp_path / "set_aside" / "x", tmp_path / "y"):
+        file.write_bytes(torn)
+    assert {f.name: files.scrub(home, f, buyer()) for f in files.others(home)} == {"x": 1, "y": 0}
+    assert [f.name for f in files.others(home) if files.mentions(f, buyer())] == ["y"]
+    if magic.isascii():
+        (tmp_path / "z").write_bytes(magic + b" is how my log begins")
+        assert not holds(tmp_path / "z", buyer())
+
+
+def test_records_of_others_in_a_source(tmp_path: Path) -> None:
+    """Their numbers and dates stay; a file may begin with a byte order mark."""
+    file = tmp_path / "clicks.csv"
+    kept = "\ufeffVisitor,page,seconds,at\r\n8,b,17,x\r\n9,2026-01-17,3,x\r\n9,torn,2026-01-17\r\n"
+    file.write_text(kept + "017,a,1,x\r\n", encoding="utf-8", newline="")
+    things = catalog(WHEELS)
+    one = sought_for(things, entity_of(things, {"visitor_id": "17"}), {"visitor_id": "17"})
+    assert sources.erase(file, click, one) == 1
+    assert file.read_bytes() == kept.encode()
+    records = pl.DataFrame({"record": ["9,3,2026-01-17 08:17:00", "9,1.17,x", "9,17,x"]})
+    theirs = records.select(one.rows(records.schema)).to_series()
+    assert theirs.to_list() == [False, False, True]
+
+
+def test_numbers_of_others_are_not_kept_out(tmp_path: Path) -> None:
+    """Nor are theirs that stand where no id can; hers are, however a text writes them."""
+    kept = Suppressed(tmp_path / "forgotten.json")
+    kept.add({"buyer_id": str(BUYER)}, {"buyer_id"})
+    texts = {
+        f"{BUYER}": False,
+        f'{{"entity": {{"buyer_id": 8}}, "payload": {{"amount": {BUYER}, "n": "{BUYER}"}}}}': False,
+        f"at 2026-01-05 08:00:00.{BUYER}": False,
+        f'{{"entity": {{"buyer_id": "0{BUYER}"}}}}': True,
+        f'{{"buyer_id": {BUYER}.0}}': True,
+        f'{{"torn": 1, "entity": {{"buyer_id": {BUYER}}}': True,
+        f"8,0{BUYER},x": True,
+        f"called {BUYER} twice": True,
+    }
+    assert kept.texts(pl.Series(list(texts))).to_list() == list(texts.values())

@@ -1,5 +1,6 @@
 """A SQL database read by its cursor: each row once, on the day on which it became known."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 
 from flywheel_assets import DeclarationError, Entity, Field, Observation, SourceError, SqlSource
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.sql import CURSOR, read_rows
 from flywheel_tests.clicks import DAY, OWNERS, START
@@ -363,3 +365,17 @@ def test_what_cannot_be_read_is_said_without_the_credentials(
     assert "secret" not in str(stated.value)
     with pytest.raises(DeclarationError, match="a table or a query"):
         sale(query="SELECT 1")
+
+
+def test_who_was_forgotten_is_not_pulled_again(tmp_path: Path, sqlite: Execute) -> None:
+    """Rows at the cursor are read again, hers among them, however the database writes her id."""
+    sqlite("create table sales (id integer, buyer_id text, amount float, at text)")
+    for who, amount in (("01234567", 1), ("8", 1234567)):
+        sqlite(f"insert into sales values (1, '{who}', {amount}, '{START}')")  # noqa: S608  ours
+    home = Home(tmp_path / "home")
+    home.save(Settings(start=START))
+    Suppressed.of(home).add({"buyer_id": "1234567"})
+    result, _ = Collecting(sale(), home, Settings(start=START)).collect(START, START)
+    assert result.observations["buyer_id"].to_list() == [8]
+    kept = contents(home.root)["collect/sale_pulled"]["record"].drop_nulls().to_list()
+    assert [json.loads(record)["buyer_id"] for record in kept] == ["8"]

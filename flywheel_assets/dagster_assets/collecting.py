@@ -15,6 +15,7 @@ from flywheel_assets.stages.collect import (
     Collected,
     known_days,
     observation_schema,
+    parsed,
     settle,
     validate,
 )
@@ -104,6 +105,9 @@ class Collecting:
         if at is not None and at.until >= last:
             return
         rows = read_rows(source, needed(self.observation, source), at.cursor if at else None)
+        # Rows at the cursor are read again, of those who were forgotten since, too.
+        told = parsed(rows, self.observation, source)
+        rows = rows.filter(~Suppressed.of(self.home).rows(told))
         now = datetime.now(UTC) + self.observation.clock_tolerance
         pulled.keep(rows, known_days(rows, source, now), last)
 

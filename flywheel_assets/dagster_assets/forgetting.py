@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -73,7 +74,7 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
         work = _Work(home, things, sought, dry_run=dry_run, tell=tell)
         if dry_run:
             return work.run(Receipt("none", entity.name, {}, by, str(today())))
-        digests = Suppressed.of(home).add(sought.keys)
+        digests = Suppressed.of(home).add(sought.keys, sought.integers)
         return work.run(Receipts.of(home).begin(entity.name, digests, by))
 
 
@@ -199,7 +200,7 @@ class _Work:
 
     def _elsewhere(self, receipt: Receipt, sought: Sought) -> None:
         in_home = sources.below(self.home, self.things.observations)
-        every = list(files.others(self.home))
+        every = list(self._others())
         for n, file in enumerate(every):
             if n % _TOLD_EVERY == 0:
                 self.tell(f"MLflow, Dagster and other files: {n:,} of {len(every):,}")
@@ -212,6 +213,9 @@ class _Work:
             count = self._noted(receipt, name, files.mentions(file, sought))
             if not self.dry_run and (count or databases.is_database(file)):
                 files.scrub(self.home, file, sought)
+
+    def _others(self) -> Iterator[Path]:
+        return files.others(self.home, sources.databases_below(self.home, self.things.observations))
 
     def _inbox(self, receipt: Receipt) -> None:
         file = self.home.inbox / "inbox.sqlite"
@@ -250,7 +254,7 @@ class _Work:
 
     def _search(self, receipt: Receipt, with_texts: Sought) -> list[str]:
         found = [*search(self.home.lakehouse, self.sought), *search(self.home.inbox, self.sought)]
-        found += [file for file in files.others(self.home) if files.mentions(file, with_texts)]
+        found += [file for file in self._others() if files.mentions(file, with_texts)]
         every = [file for file in self.home.root.rglob("*") if file.is_file()]
         receipt.searched = {
             "files": len(every),

@@ -50,7 +50,9 @@ def sought_for(things: Catalog, entity: Entity, keys: Mapping[str, str]) -> Soug
                 names[key].append(observation.source.source_column(key))
             values[key] = _value(key, keys[key], observation.schema[key])
     wheels = {f.name: f.entity.keys for f in things.flywheels if set(keys) <= set(f.entity.keys)}
-    return Sought({key: values[key] for key in entity.keys}, names, wheels)
+    whole = (k for o in things.observations for k, t in o.schema.items() if t.is_integer())
+    integers = frozenset(names.keys() & set(whole))
+    return Sought({key: values[key] for key in entity.keys}, names, wheels, integers=integers)
 
 
 def _value(key: str, text: str, dtype: pl.DataType) -> str:

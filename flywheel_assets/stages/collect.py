@@ -143,6 +143,12 @@ def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> p
     return wrong.select("_row", told.alias("reason"))
 
 
+def parsed(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
+    """Type the fields of raw records as `validate` does, those with a default aside."""
+    fields = [f for f in observation.fields if not f.fills]
+    return raw.select(_value(raw, f, source).alias(f.name) for f in fields)
+
+
 def known_days(raw: pl.DataFrame, source: Source, now: datetime) -> pl.Series:
     """Give the day on which each raw record says that it became known.
 

@@ -126,5 +126,6 @@ def _name(reference: Reference) -> str:
 
 
 def _examples(found: pl.DataFrame, columns: Sequence[str]) -> str:
-    rows = found.select(columns).head(_SHOWN).rows()
-    return ", ".join(" and ".join(map(str, row)) for row in rows)
+    # Each value beside its name: forgetting finds a short id by that alone.
+    rows = found.select(columns).head(_SHOWN).iter_rows(named=True)
+    return ", ".join(" and ".join(f"{k}={v}" for k, v in row.items()) for row in rows)

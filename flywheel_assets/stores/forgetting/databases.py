@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.forgetting.sought import Sought
@@ -24,18 +24,21 @@ def is_database(file: Path) -> bool:
 
 
 def mentions(file: Path, sought: Sought) -> int:
-    """Count the values of a database that mention somebody."""
+    """Count the texts of a database that mention somebody; its numbers are no texts."""
     with _opened(file, sought.among(_contents(file))) as database:
         return sum(
             database.execute(
-                f"select count(*) from {table} where mentioned({column})"  # noqa: S608  its own names
+                f"select count(*) from {_quoted(c.table)} where {_THERE.format(_quoted(c.name))}",  # noqa: S608  its own names
+                [c.name],
             ).fetchone()[0]
-            for table, column in _columns(database)
+            for c in _columns(database)
         )
 
 
 def scrub(file: Path, sought: Sought) -> int:
-    """Put something else where a database mentions somebody; rows, and all else, stay.
+    """Put something else where a text of a database mentions somebody; rows, and all else, stay.
+
+    So do the values of keys, which others may refer to and no two rows may share.
 
     Returns
     -------
@@ -44,9 +47,12 @@ def scrub(file: Path, sought: Sought) -> int:
     """
     with _opened(file, sought.among(_contents(file))) as database:
         changed = 0
-        for table, column in _columns(database):
-            query = f"update {table} set {column} = scrubbed({column}) where mentioned({column})"  # noqa: S608
-            changed += database.execute(query).rowcount
+        for column in _columns(database):
+            if column.is_key:
+                continue
+            table, name = _quoted(column.table), _quoted(column.name)
+            query = f"update {table} set {name} = scrubbed({name}, ?1) where {_THERE.format(name)}"  # noqa: S608
+            changed += database.execute(query, [column.name]).rowcount
         _rewrite(database)
     return changed
 
@@ -83,6 +89,7 @@ def erase_received(file: Path, sought: Sought, ids: Iterable[tuple[str, str]]) -
     return gone
 
 
+_THERE = "typeof({0}) in ('text', 'blob') and mentioned({0}, ?1)"
 _THEIRS = {
     "received": "mentioned(record) or mentioned(observation_id) "
     "or (kind, observation_id) in (select kind, id from temp.theirs)",
@@ -96,8 +103,9 @@ def _contents(file: Path) -> Iterator[str]:
         names = _columns(database)
         database.text_factory = bytes
         held, size = [], 0
-        for table, column in names:
-            query = f"select {column} from {table} where typeof({column}) in ('text', 'blob')"  # noqa: S608
+        for column in names:
+            table, name = _quoted(column.table), _quoted(column.name)
+            query = f"select {name} from {table} where typeof({name}) in ('text', 'blob')"  # noqa: S608
             for (value,) in database.execute(query):
                 held.append(_text(value))
                 size += len(value)
@@ -111,26 +119,39 @@ def _contents(file: Path) -> Iterator[str]:
 def _opened(file: Path, sought: Sought) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(file, isolation_level=None, timeout=_WAIT_S)) as database:
-            database.create_function("mentioned", 1, lambda v: sought.mentioned(_text(v)))
+            database.create_function("mentioned", -1, lambda v, c="": sought.mentioned(_text(v), c))
             database.create_function("mentioned_raw", 1, lambda v: sought.in_raw(_text(v)))
-            database.create_function("scrubbed", 1, lambda v: _scrubbed(v, sought))
+            database.create_function("scrubbed", 2, lambda v, c: _scrubbed(v, c, sought))
             database.execute("pragma secure_delete = on")
             yield database
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise HomeError(
             expected=f"{file} for this command alone",
             found=str(error),
-            remedy="end the API and every run and page that uses it, and run this again: it goes "
-            "on where it was",
+            remedy="end the API and every run and page that uses it, mend it if it is damaged, and "
+            "run this again: it goes on where it was",
         ) from error
 
 
-def _columns(database: sqlite3.Connection) -> list[tuple[Any, Any]]:
+class _Column(NamedTuple):
+    table: str
+    name: str
+    is_key: bool
+
+
+def _columns(database: sqlite3.Connection) -> list[_Column]:
     query = """
-        select '"' || replace(t.name, '"', '""') || '"', '"' || replace(c.name, '"', '""') || '"'
+        select t.name, c.name, c.pk > 0 or exists (
+            select 1 from pragma_index_list(t.name) i, pragma_index_info(i.name) k
+            where i."unique" and k.name = c.name
+        )
         from sqlite_master t, pragma_table_info(t.name) c
         where t.type = 'table' and t.name not like 'sqlite!_%' escape '!'"""
-    return database.execute(query).fetchall()
+    return [_Column(_text(t), _text(c), bool(k)) for t, c, k in database.execute(query)]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _note(database: sqlite3.Connection, ids: Iterable[Sequence[str]]) -> None:
@@ -153,10 +174,10 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _scrubbed(value: Any, sought: Sought) -> Any:
+def _scrubbed(value: Any, column: str, sought: Sought) -> Any:
     if not isinstance(value, bytes):
-        return sought.scrubbed(_text(value))
+        return sought.scrubbed(_text(value), column)
     try:
-        return sought.scrubbed(value.decode()).encode()
+        return sought.scrubbed(value.decode(), column).encode()
     except UnicodeDecodeError:  # nobody knows what it is: it stays, and the search says where
         return value

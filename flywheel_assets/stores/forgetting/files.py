@@ -1,6 +1,7 @@
 """Out of all other files below a home: logs, tags, what was set aside."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from flywheel_assets.stores import disk
@@ -10,10 +11,12 @@ from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
 
 
-def others(home: Home) -> Iterator[Path]:
-    """List what is neither a table's nor the inbox's; SQLite's own side files aside."""
+def others(home: Home, sources: AbstractSet[Path] = frozenset()) -> Iterator[Path]:
+    """List what is neither a table's nor the inbox's, nor a source's; SQLite's side files aside."""
     for file in sorted(home.root.rglob("*")):
         if not file.is_file() or file.is_symlink() or file.name.endswith(("-wal", "-shm")):
+            continue
+        if file.resolve() in sources:
             continue
         if home.lakehouse not in file.parents and home.inbox not in file.parents:
             yield file

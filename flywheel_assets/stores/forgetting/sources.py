@@ -3,6 +3,7 @@
 import csv
 import glob
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.raw import byte_order_mark
 
+_SQLITE = "sqlite:///"
+
 
 def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observation]:
     """Find the files of declared sources that lie below a home."""
@@ -37,6 +40,20 @@ def below(home: Home, observations: Sequence[Observation]) -> dict[Path, Observa
         inside = (f for f in files if home.root.resolve() in f.resolve().parents)
         found |= dict.fromkeys(inside, observation)
     return found
+
+
+def databases_below(home: Home, observations: Sequence[Observation]) -> set[Path]:
+    """Find the SQLite files of declared sources; they are a team's, and only named, never touched.
+
+    Of a source whose environment variable is not set nobody can say where it is.
+    """
+    found: set[Path] = set()
+    for observation in observations:
+        if isinstance(observation.source, SqlSource):
+            url = os.environ.get(observation.source.url, "")
+            if url.startswith(_SQLITE):
+                found.add(Path(url.removeprefix(_SQLITE).partition("?")[0]).resolve())
+    return {file for file in found if home.root.resolve() in file.parents}
 
 
 def count(file: Path, observation: Observation, sought: Sought) -> int:
@@ -86,16 +103,22 @@ def _records(
         header[0] = header[0].removeprefix(mark).strip('"' if mark else "")
     yield "".join(lines[:at]), False
     places = {k: header.index(c) for k in sought.keys if (c := source.source_column(k)) in header}
+    keyed = set(places.values())
     for record in reader:
         raw, at = "".join(lines[at : reader.line_num]), reader.line_num
-        whole = len(record) == len(header) and len(places) == len(sought.keys)
-        same = whole and all(_same(record[i], sought.keys[k]) for k, i in places.items())
-        yield raw, same or (sought.mentioned(raw) if whole else sought.in_raw(raw))
+        if len(record) != len(header):
+            yield raw, sought.in_raw(raw)
+            continue
+        same = len(places) == len(sought.keys) and all(
+            _same(record[i], sought.keys[k], whole=k in sought.integers) for k, i in places.items()
+        )
+        beside = (sought.mentioned(text) for i, text in enumerate(record) if i not in keyed)
+        yield raw, same or any(beside)
 
 
-def _same(written: str, value: str) -> bool:
+def _same(written: str, value: str, *, whole: bool) -> bool:
     if written.strip() == value:
         return True
     with suppress(ValueError):
-        return float(written) == int(value)
+        return whole and float(written) == int(value)
     return False

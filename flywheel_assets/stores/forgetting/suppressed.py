@@ -5,8 +5,10 @@ A digest is a pseudonym, not anonymity: who has the salt and a list of all ids c
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ import polars as pl
 import polars_hash as plh
 
 from flywheel_assets.stores import disk
-from flywheel_assets.stores.forgetting.sought import DISTINCT
+from flywheel_assets.stores.forgetting.sought import DISTINCT, NOT_IDS
 from flywheel_assets.stores.home import Home
 
 FORGOTTEN = "forgotten"
@@ -46,12 +48,20 @@ class Suppressed:
         """Find those of a home."""
         return cls(home.root / "forgotten.json")
 
-    def add(self, keys: Mapping[str, str]) -> dict[str, str]:
-        """Keep somebody out from now on; returns the digests of their keys."""
+    def add(
+        self, keys: Mapping[str, str], integers: AbstractSet[str] = frozenset()
+    ) -> dict[str, str]:
+        """Keep somebody out from now on; returns the digests of their keys.
+
+        Parameters
+        ----------
+        integers : set of str
+            The keys that are declared as whole numbers: a text may write 17 as 017 or 17.0.
+        """
         kept = self._kept or {"salt": secrets.token_hex(32), "entities": []}
         digests = {key: _digest(kept["salt"], key, value) for key, value in keys.items()}
         distinct = all(len(value) >= DISTINCT for value in keys.values())
-        entry = {"keys": digests, "distinct": distinct}
+        entry = {"keys": digests, "distinct": distinct, "integers": sorted(integers & set(keys))}
         if entry not in kept["entities"]:
             kept["entities"].append(entry)
             disk.overwrite(self.path, json.dumps(kept, indent=1).encode())
@@ -71,7 +81,9 @@ class Suppressed:
         found = _nobody(texts.len())
         for keys, known in self._known().items():
             for place in ("$", "$.entity", "$.payload"):
-                said = [texts.str.json_path_match(f"{place}['{key}']") for key in keys]
+                said = [
+                    self._plain(key, texts.str.json_path_match(f"{place}['{key}']")) for key in keys
+                ]
                 found |= self._with_keys(said, known)
         for known in self._known(distinct=True).values():
             found |= self._among_words(texts, known)
@@ -133,14 +145,25 @@ class Suppressed:
         digests = pl.select(plh.concat_str(start, unique).chash.sha2_256()).to_series()
         return texts.replace_strict(unique, digests, default=None, return_dtype=pl.String)
 
+    def _plain(self, key: str, texts: pl.Series) -> pl.Series:
+        """Write whole numbers as they are stored, where the key is one."""
+        if not any(key in entry.get("integers", ()) for entry in self._entities):
+            return texts
+        return texts.str.replace(r"^\s*(-?)0*(\d+)(?:\.0+)?\s*$", "$1$2")
+
     def _among_words(self, texts: pl.Series, known: pl.DataFrame) -> pl.Series:
-        words = pl.DataFrame({"text": texts}).with_row_index("row")
+        # A number beside a key's name is a word; one that is a whole field, or a date, is none.
+        names = "|".join(map(re.escape, known.columns))
+        beside = rf"({names})(?:\W{{1,4}}|\\*[\"']?\s*[:=]\s*\\*[\"']?)(-?\d+)"
+        free = texts.str.replace_all(beside, "$1 $2").str.replace_all(NOT_IDS, " ")
+        words = pl.DataFrame({"text": free}).with_row_index("row")
         each = [pl.col("text").str.extract_all(p) for p in _WORDS]
         words = words.select("row", word=pl.concat_list(each)).explode("word")
         whose = known.with_row_index("who")
         rows: pl.DataFrame | None = None  # in which all keys so far are
         for key in known.columns:
-            hashed = words.select("row", self._hashed(key, words["word"]).alias(key))
+            plain = self._plain(key, words["word"])
+            hashed = words.select("row", self._hashed(key, plain).alias(key))
             there = hashed.join(whose, on=key).select("row", "who").unique()
             rows = there if rows is None else rows.join(there, on=["row", "who"])
         assert rows is not None  # noqa: S101  an entity has keys
