@@ -18,6 +18,10 @@ from flywheel_tests.web import Web, spun_web
 
 # Where other work keeps the cores busy OpenMP's threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Consoles keep the width and the wish for colours that they find when they are imported: what
+# pytest's workers set is no test's.
+for variable in ("COLUMNS", "PY_COLORS"):
+    os.environ.pop(variable, None)
 
 FIRST = date(2026, 1, 5)
 LAST = FIRST + timedelta(days=71)

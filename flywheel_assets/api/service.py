@@ -160,8 +160,8 @@ def serve(
     """
     import uvicorn
 
-    _check_free(host, port)
     app = application(home, flywheels, local=host in LOOPBACK)
+    _check_free(host, port)
     logs.configure()
     uvicorn.Server(configuration(app, host, port)).run()
 

@@ -18,6 +18,7 @@ from flywheel_assets.notebook.showing import html_table, text_table
 from flywheel_assets.stages.challenge import MODEL_COLUMNS
 from flywheel_assets.stages.collect import REJECTED_COLUMNS
 from flywheel_assets.stages.drift import DRIFT_COLUMNS
+from flywheel_assets.stages.importance import IMPORTANCE_COLUMNS
 from flywheel_assets.stages.performance import PERFORMANCE_COLUMNS
 from flywheel_assets.stores.promotions import PROMOTION_COLUMNS
 from flywheel_assets.stores.tables import Tables
@@ -26,6 +27,7 @@ _WORDS = {
     "model": MODEL_COLUMNS,
     "performance": PERFORMANCE_COLUMNS,
     "drift": DRIFT_COLUMNS,
+    "importance": IMPORTANCE_COLUMNS,
     "promotions": MODEL_COLUMNS | PROMOTION_COLUMNS,
 }
 

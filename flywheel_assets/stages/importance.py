@@ -26,6 +26,14 @@ IMPORTANCE_SCHEMA: dict[str, pl.DataType] = {
     "metric": pl.String(),
     "n_rows": pl.Int64(),
 }
+IMPORTANCE_COLUMNS = {
+    "version": "The registered version that was judged.",
+    "feature": "One of its features.",
+    "importance": "What the metric loses when the feature is shuffled: the mean of some shuffles.",
+    "deviation": "The standard deviation over the shuffles.",
+    "metric": "What the version was judged by.",
+    "n_rows": "On how many of the judged decisions.",
+}
 MAXIMUM_ROWS, REPEATS = 1_000, 3
 
 
