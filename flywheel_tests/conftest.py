@@ -28,6 +28,7 @@ LAST = FIRST + timedelta(days=71)
 """Outcomes take thirty days: after sixty there is training apart from what is judged."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep in one process what shares fixtures: a file, or all that needs a home that turned."""
     for item in items:
