@@ -1,5 +1,6 @@
 """Changes shown as diffs, made to files; by what they show, not by line numbers."""
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ def patched(folder: Path, diff: str) -> None:
         path = folder / name.split("\t")[0].strip()
         for hunk in _hunks([line for line in lines if not line.startswith("--- ")]):
             path.write_text(_changed(path.read_text(encoding="utf-8"), hunk), encoding="utf-8")
+        # Of the same size and second, a file would be taken for the one that was compiled before.
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def _hunks(lines: list[str]) -> Iterator[list[str]]:
