@@ -50,7 +50,7 @@ format: $(INSTALLED) ## Format the code and apply the safe lint fixes.
 
 pin: ## Recompute .ci/requirements.txt (needs uv; PIN_FLAGS=--upgrade takes newer versions).
 	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pin' \
+		--custom-compile-command 'make pin' \
 		$(PIN_FLAGS) pyproject.toml --output-file .ci/requirements.txt > /dev/null
 
 clean: ## Remove the virtual environment and the caches; data/ stays.

@@ -209,7 +209,7 @@ SPINE = pl.DataFrame({"customer_id": [1], "as_of": [datetime(2026, 2, 1, tzinfo=
         (lambda h: h.features(SPINE.with_columns(pl.col("as_of").dt.date()), "repurchase"), "zone"),
         (lambda h: h.features(SPINE, spent("revenu"), fact="order_line"), "'revenue'"),
         (lambda h: h.features(SPINE, spent("revenue"), fact="order_lin"), "'order_line'"),
-        (lambda h: h.features(SPINE.with_columns(customer_id=7.5), "repurchase"), "another"),
+        (lambda h: h.features(SPINE.with_columns(customer_id=7.5), "repurchase"), "Float64"),
         (lambda h: h.features(SPINE, [], fact="order_line"), "an aggregation"),
         (lambda h: h.model("repurchases"), "'repurchase'"),
         (lambda h: h.model(version=77), "valid: 1, 2"),

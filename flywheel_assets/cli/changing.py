@@ -124,9 +124,7 @@ def status(as_json: AsJson = False) -> None:
         told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
         print_json(told)
     else:
-        shown = Table(
-            Column("table", overflow="fold"), "newest", "needs attention", "owners", show_lines=True
-        )
+        shown = Table(_whole("table"), "newest", "needs attention", "owners", show_lines=True)
         for one in found:
             shown.add_row(one.table, str(one.newest or "-"), _wanting(one), ", ".join(one.owners))
         console.print(shown)
@@ -197,7 +195,7 @@ def _show(planned: Sequence["Step"]) -> None:
         console.print("Nothing changes: tables are as they are declared.")
         return
     shown = Table(
-        Column("table", overflow="fold"),
+        _whole("table"),
         "change",
         "columns",
         "to be made again",

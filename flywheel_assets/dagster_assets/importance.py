@@ -28,8 +28,8 @@ def keep_importance(build: Build, flywheel: Flywheel, found: pl.DataFrame) -> No
     key, day, version = f"{flywheel.name}/importance", found[PARTITION][0], found["version"][0]
     build.tables.replace(key, found, IMPORTANCE_SCHEMA, day, day)
     name = registered_name(flywheel)
-    figures = {f"importance_{row['feature']}": row["importance"] for row in found.to_dicts()}
-    build.registry.log_metrics(name, version, figures)
+    worth = {f"importance_{row['feature']}": row["importance"] for row in found.to_dicts()}
+    build.registry.log_metrics(name, version, worth)
     build.registry.log_file(name, version, found.drop(PARTITION).write_csv(), f"{FILE}.csv")
     if draws_training(flywheel.model.retrain, day):
         build.registry.log_file(name, version, _picture(found), f"plots/{FILE}.svg")

@@ -140,19 +140,24 @@ def _fitted(spine: pl.DataFrame, schema: Mapping[str, Any], what: str) -> pl.Dat
         )
     moment = pl.col(AS_OF).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     keys = {name: dtype for name, dtype in schema.items() if name != AS_OF}
-    try:
-        fitted = spine.with_columns(moment, *(pl.col(k).cast(t) for k, t in keys.items()))
-        for key in keys:
-            back = fitted[key].cast(spine.schema[key])
-            if spine.schema[key] == pl.Boolean or not back.equals(spine[key]):
-                raise pl.exceptions.InvalidOperationError(f"{key} would be another afterwards")
-        return fitted  # noqa: TRY300
-    except pl.exceptions.PolarsError as error:
+    other = [key for key, dtype in keys.items() if not _means_the_same(spine[key], dtype)]
+    if other:
         raise ColumnsError(
-            expected=f"a spine for {what} with keys {dict(keys)}",
-            found=str({k: spine.schema[k] for k in keys}),
-            remedy=f"give keys of the tables' types ({str(error).splitlines()[0]})",
-        ) from error
+            expected=f"a spine for {what} with keys {keys}",
+            found=", ".join(f"{key} of {spine.schema[key]}" for key in other),
+            remedy="give keys of the tables' types, or such as mean the same in them",
+        )
+    return spine.with_columns(moment, *(pl.col(k).cast(t) for k, t in keys.items()))
+
+
+def _means_the_same(values: pl.Series, dtype: Any) -> bool:
+    """Say whether values have a type, or come back from it as they were."""
+    if values.dtype == pl.Boolean and dtype != pl.Boolean:
+        return False
+    try:
+        return values.cast(dtype).cast(values.dtype).equals(values)
+    except pl.exceptions.PolarsError:
+        return False
 
 
 def _check_new(names: Iterable[str], spine: pl.DataFrame) -> None:

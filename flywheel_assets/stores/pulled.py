@@ -105,8 +105,8 @@ def read_pulled(tables: Tables, observation: Observation, first: date, last: dat
             pl.lit(source.table or "query").alias(FILE),
             nothing.alias(PROBLEM),
             nothing.alias(RAW),
-            # Of its day: the same, however many days are collected at once.
         )
+        # Counted within its day: the same, however many days are collected at once.
         .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(FILE_DAY).alias(LINE))
     )
 
