@@ -28,12 +28,10 @@ LAST = FIRST + timedelta(days=71)
 """Outcomes take thirty days: after sixty there is training apart from what is judged."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep in one process what shares fixtures: a file, or all that needs a home that turned."""
-    for item in items:
-        homes = {"spun", "web"}.intersection(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group(min(homes, default=item.path.name)))
+    homes = {"spun", "web"}.intersection(getattr(item, "fixturenames", ()))
+    item.add_marker(pytest.mark.xdist_group(min(homes, default=item.path.name)))
 
 
 @pytest.fixture(scope="session")
