@@ -79,7 +79,7 @@ class Rows:
 class Channel:
     """Rows, and for each window and query which of them it covers.
 
-    ``low``, (n_windows, n_queries), and ``high``, (n_queries,), are edges in sorted rows, windows
+    ``low``, (n_queries, n_windows), and ``high``, (n_queries,), are edges in sorted rows, windows
     from the shortest to the longest. Rows outside ``regular`` come and go as ``change_row`` says;
     where all are regular it is empty, and a window's rows are just ``[low, high)``. All that is
     left of the rows' visibility is in there: `rows` are without.
@@ -101,8 +101,10 @@ class Channel:
 
     def some(self, windows: Sequence[int]) -> "Channel":
         """Keep some of the windows, in the same order."""
-        every = len(windows) == self.low.shape[0]
-        return self if every else replace(self, low=self.low[list(windows)])
+        every = len(windows) == self.low.shape[1]
+        return (
+            self if every else replace(self, low=np.ascontiguousarray(self.low[:, list(windows)]))
+        )
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -121,6 +123,7 @@ class Channel:
             self.rows.starts,
             self.queries.starts,
             self.queries.upper,
+            self.queries.target,
             self.low,
             self.high,
             self.regular,
@@ -168,7 +171,7 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
             regular = np.empty(0, np.bool_)
     high = zeros(queries.upper.size, np.int32)
     spread(ranges.highs, parts, rows.starts, queries.starts, frontier, queries.upper, high)
-    low = zeros((len(begins), high.size), np.int32)
+    low = zeros((high.size, len(begins)), np.int32)
     backs, steps = (np.array(given, np.int64) for given in zip(*begins, strict=True))
     given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
     spread(ranges.lows, parts, *given, high, low)

@@ -65,10 +65,10 @@ def _distinct(work: Computation, column: str, asked: Asked) -> dict[str, pl.Seri
     from flywheel_assets.point_in_time.kernels.distinct import distinct
 
     ready, windows, numbers = work.ready, nested(asked), work.columns[column].numbers
-    counts = zeros((len(windows), ready.high.size), np.int64)
+    counts = zeros((ready.high.size, len(windows)), np.int64)
     floats = numbers.dtype == np.float64
     ready.some(windows).spread(distinct, numbers.view(np.int64), floats, counts)
-    found = dict(zip(windows, work.restored(counts), strict=True))
+    found = dict(zip(windows, work.columns_of(counts), strict=True))
     return {a.name: work.series(a.name, found[w], w, same, least=0) for a, w in asked}
 
 
@@ -78,10 +78,10 @@ def _places(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series
 
     ready, windows, given = work.ready, nested(asked), work.columns[column]
     wanted = [f for f in _PLACES if any(a.function == f for a, _ in asked)]
-    shape = (len(windows), ready.high.size)
+    shape = (ready.high.size, len(windows))
     results = [zeros(shape if f in wanted else (0, 0), given.numbers.dtype) for f in _PLACES]
     ready.some(windows).spread(ends, given.numbers, *results)
     names = [(f, w) for f in wanted for w in windows]
-    rows = work.restored([row for result in results for row in result])
+    rows = work.columns_of(*results)
     found = dict(zip(names, rows, strict=True))
     return {a.name: work.series(a.name, found[a.function, w], w, given.decode) for a, w in asked}

@@ -64,13 +64,13 @@ def _folded(
 ) -> Found:
     """Fold one family over the windows that are asked for."""
     windows, wanted = nested(asked), {_basis(a.function) for a, _ in asked}
-    shape = (len(windows), work.ready.high.size)
+    shape = (work.ready.high.size, len(windows))
     results = [
         zeros(shape if name in wanted else (0, 0), np.float64 if name == "mean" else numbers.dtype)
         for name in names
     ]
     work.fold(family, numbers, windows, *results)
-    rows = work.restored(row for result in results for row in result)
+    rows = work.columns_of(*results)
     keys = [(name, w) for name in names if name in wanted for w in windows]
     return dict(zip(keys, rows, strict=True))
 

@@ -78,7 +78,7 @@ def _list(  # noqa: PLR0913  which rows of which queries
 
     size = (ends[last - 1] if last else 0) - (ends[first - 1] if first else 0)
     out = zeros(size, np.int32)
-    ready.spread(listing, ready.queries.target, window, newest, ends, first, last, out)
+    ready.spread(listing, window, newest, ends, first, last, out)
     return out
 
 

@@ -1,6 +1,6 @@
 """What the aggregations of one channel share: columns, counts, and how figures become series."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ class Computation:
     ready: Channel
     columns: Mapping[str, Column]
     _counts: Sequence[Ints] | None = field(default=None, init=False)
-    _spare: list[Ints] = field(default_factory=list, init=False)
+    _spare: Ints = field(default_factory=lambda: np.empty(0, np.int64), init=False)
     _bitmaps: dict[tuple[int, int], Any] = field(default_factory=dict, init=False)
 
     @property
@@ -42,30 +42,31 @@ class Computation:
         """How many rows each window holds, n_windows times (n_queries,), in the spine's order."""
         if self._counts is None:
             ready = self.ready
-            found = np.subtract(ready.high, ready.low, dtype=np.int64)
-            if not ready.steady:
+            found = zeros(ready.low.shape, np.int64)
+            if ready.steady:
+                found[ready.queries.target] = ready.high[:, None] - ready.low
+            else:
                 from flywheel_assets.point_in_time.kernels.families import Counts
 
                 none = np.empty((0, 0), np.int64)
-                found[:] = 0
                 self._walk(Counts, ready, ready.rows.event_time, found, none, none)
-            self._counts = self.restored(found)
+            self._counts = self.columns_of(found)
         return self._counts
 
     def fold(
         self, family: Any, numbers: NDArray[Any], windows: Sequence[int], *results: NDArray[Any]
     ) -> None:
-        """Fold some of the windows into the family's two results, (n_windows, n_queries).
+        """Fold some of the windows into the family's two results, (n_queries, n_windows).
 
         A result that nobody asks for is empty. Where nobody has counted the rows of the windows
         before, that is done on the way.
         """
         ready = self.ready.some(windows)
-        count = self._counts is None and not ready.steady and ready is self.ready
+        count = self._counts is None and ready is self.ready
         counts = zeros(ready.low.shape if count else (0, 0), np.int64)
         self._walk(family, ready, numbers, counts, *results)
         if count:
-            self._counts = self.restored(counts)
+            self._counts = self.columns_of(counts)
 
     def _walk(
         self, family: Any, ready: Channel, numbers: NDArray[Any], *results: NDArray[Any]
@@ -76,27 +77,31 @@ class Computation:
         zero = numbers.dtype.type(0)
         ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, *results)
 
-    def restored(self, found: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Bring results, each (n_queries,) of 8 bytes, from the loops' order into the spine's.
+    def columns_of(self, *tables: NDArray[Any]) -> list[NDArray[Any]]:
+        """Take tables of results, each (n_queries, n_windows) of 8 bytes, apart.
 
-        Their memory is taken over: what one of them leaves is where the next one goes. So loops
-        write one place after another, and no new memory is touched.
+        Loops write a query's windows side by side, where the query stands in the spine: one look at
+        memory for all of them. What a table leaves is where the next one's columns go, so that
+        hardly any new memory is touched.
+
+        Returns
+        -------
+        list of ndarray, (n_queries,)
+            One table's windows after another's.
         """
-        from flywheel_assets.point_in_time.kernels.order import scatter
+        from flywheel_assets.point_in_time.kernels.order import turn
         from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
 
-        results, target = list(found), self.ready.queries.target
-
-        def restore(first: int, last: int) -> None:
-            spare = self._spare.pop() if self._spare else zeros(target.size, np.int64)
-            for k in range(first, last):
-                before = results[k].view(np.int64)
-                scatter(0, target.size, before, target, spare)
-                results[k], spare = spare.view(results[k].dtype), before
-            self._spare.append(spare)
-
-        spread(restore, rows_in_parts(len(results), target.size))
-        return results
+        found: list[NDArray[Any]] = []
+        for table in tables:
+            n_queries, n_windows = table.shape
+            spare, self._spare = self._spare, table.reshape(-1).view(np.int64)
+            if spare.size != table.size:
+                spare = zeros(table.size, np.int64)
+            columns = spare.reshape(n_windows, n_queries)
+            spread(turn, rows_in_parts(n_queries, n_windows), table.view(np.int64), columns)
+            found.extend(columns.view(table.dtype))
+        return found
 
     def series(
         self, name: str, numbers: NDArray[Any], window: int, decode: Decode, least: int = 1

@@ -68,6 +68,7 @@ def distinct(
     starts: Any,
     query_starts: Any,
     upper: Any,
+    target: Any,
     low: Any,
     high: Any,
     regular: Any,
@@ -78,7 +79,7 @@ def distinct(
     floats: bool,
     out: Any,
 ) -> None:
-    """Write the number of distinct values of each window, (n_windows, n_queries).
+    """Write the number of distinct values of each window, (n_queries, n_windows).
 
     Lower and upper edges only move on, since queries come in order of time.
 
@@ -89,7 +90,7 @@ def distinct(
     floats : bool
         Whether they are floating-point numbers.
     """
-    n_windows = low.shape[0]
+    n_windows = low.shape[1]
     biggest = 1
     for g in range(first_entity, last_entity):
         biggest = max(biggest, starts[g + 1] - starts[g])
@@ -131,7 +132,7 @@ def distinct(
                                 found[w] -= times[w, codes[row - first]] == 0
             for w in range(n_windows):
                 # Rows that would come in only to go out again are passed over.
-                to = low[w, q]
+                to = low[q, w]
                 for i in range(left[w], min(to, right)):
                     if present[i - first]:
                         times[w, codes[i - first]] -= 1
@@ -141,5 +142,5 @@ def distinct(
                         found[w] += times[w, codes[i - first]] == 0
                         times[w, codes[i - first]] += 1
                 left[w] = max(left[w], to)
-                out[w, q] = found[w]
+                out[target[q], w] = found[w]
             right = max(right, high[q])

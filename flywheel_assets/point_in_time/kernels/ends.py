@@ -13,6 +13,7 @@ def ends(
     starts: Any,
     query_starts: Any,
     upper: Any,
+    target: Any,
     low: Any,
     high: Any,
     regular: Any,
@@ -27,7 +28,7 @@ def ends(
 
     Parameters
     ----------
-    oldest, newest : ndarray, (n_windows, n_queries)
+    oldest, newest : ndarray, (n_queries, n_windows)
         Written where a window has visible rows; empty where not asked for.
     """
     biggest = 1
@@ -48,15 +49,15 @@ def ends(
                 else:
                     present[~row - first] = False
             i = high[q] - 1
-            for w in range(low.shape[0]):
+            for w in range(low.shape[1]):
                 if newest.size:
-                    while i >= low[w, q] and not present[i - first]:
+                    while i >= low[q, w] and not present[i - first]:
                         i -= 1
-                    if i >= low[w, q]:
-                        newest[w, q] = values[i]
+                    if i >= low[q, w]:
+                        newest[target[q], w] = values[i]
                 if oldest.size:
-                    j = low[w, q]
+                    j = low[q, w]
                     while j < high[q] and not present[j - first]:
                         j += 1
                     if j < high[q]:
-                        oldest[w, q] = values[j]
+                        oldest[target[q], w] = values[j]

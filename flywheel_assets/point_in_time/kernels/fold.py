@@ -179,6 +179,7 @@ def _compiled(stamp: int) -> Any:
         starts: Any,
         query_starts: Any,
         upper: Any,
+        target: Any,
         low: Any,
         high: Any,
         regular: Any,
@@ -193,7 +194,7 @@ def _compiled(stamp: int) -> Any:
         one: Any,
         two: Any,
     ) -> int:
-        n_windows = low.shape[0]
+        n_windows = low.shape[1]
         biggest = 1
         for g in range(first_entity, last_entity):
             biggest = max(biggest, starts[g + 1] - starts[g])
@@ -222,7 +223,7 @@ def _compiled(stamp: int) -> Any:
                 at, held = high[q] - first, 0
                 state = _start(family, values[0], zero)
                 for w in range(n_windows):
-                    to = low[w, q] - first
+                    to = low[q, w] - first
                     while at > to:
                         k = _largest(n_sizes, at, to)
                         if k:
@@ -241,13 +242,13 @@ def _compiled(stamp: int) -> Any:
                                 state = _add(family, state, values[at])
                         held += m
                     if counts.size:
-                        counts[w, q] = held
+                        counts[target[q], w] = held
                     if held:
                         a, b = _finish(family, state, held)
                         if one.size:
-                            one[w, q] = a
+                            one[target[q], w] = a
                         if two.size:
-                            two[w, q] = b
+                            two[target[q], w] = b
         return stamp
 
     return fold

@@ -13,13 +13,13 @@ def listing(
     starts: Any,
     query_starts: Any,
     upper: Any,
+    target: Any,
     low: Any,
     high: Any,
     regular: Any,
     change_starts: Any,
     change_time: Any,
     change_row: Any,
-    target: Any,
     window: int,
     newest: bool,
     ends: Any,
@@ -70,7 +70,7 @@ def listing(
                         out[end] = i
                     i -= 1
             else:
-                i = low[window, q]
+                i = low[q, window]
                 while begin < end:
                     if present[i - first]:
                         out[begin] = i

@@ -39,6 +39,14 @@ def scatter(first: int, last: int, values: Any, slot: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def turn(first: int, last: int, table: Any, columns: Any) -> None:
+    """Write some rows of a table, (n_rows, n_columns), into its columns, (n_columns, n_rows)."""
+    for i in range(first, last):
+        for k in range(columns.shape[0]):
+            columns[k, i] = table[i, k]
+
+
+@njit(cache=True, nogil=True)
 def sort(first: int, last: int, starts: Any, time: Any, known: Any, order: Any) -> None:
     """Sort rows within each entity by time, then `known`; equal rows keep their order.
 

@@ -72,7 +72,7 @@ def lows(
         Sorted within each entity.
     backs, steps : ndarray of int64, (n_windows,)
         A window begins so long before `upper`, at a multiple of its step.
-    low : ndarray of int32, (n_windows, n_queries)
+    low : ndarray of int32, (n_queries, n_windows)
         Written; not above `high`.
     """
     for g in range(first, last):
@@ -85,7 +85,7 @@ def lows(
                 if steps[w] > 1:
                     lower -= lower % steps[w]
                 at = _edge(event_time, at, end, lower, search)
-                low[w, q] = min(at, high[q])
+                low[q, w] = min(at, high[q])
 
 
 @njit(cache=True)
