@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from flywheel_assets.flywheels.shop_contacts import shop_contacts
 from flywheel_assets.rehearsal import Rehearsal, without_exploration
 from flywheel_assets.stages.clock import days
 from flywheel_assets.worlds.shop import Customers, Shock, Shop, ShopConfig
+from flywheel_assets.worlds.shop_observer import WatchedShop
 from flywheel_assets.worlds.shop_world import ShopWorld
 from flywheel_benchmarks.effect_figures import comparable, markdown, plot
 
@@ -33,12 +35,14 @@ N_CUSTOMERS = 12_000
 """Four times the shop that flywheels are usually turned in, and as many contacts: what limits
 learning is evidence, and this is as much as ten worlds can be run with in a quarter of an hour."""
 CAPACITY = shop_contacts.policy.capacity or 0
-REFERENCES: dict[str, Callable[[Shop], Customers]] = {
-    "oracle": lambda shop: shop.best(CAPACITY),
-    "all but noise": lambda shop: shop.guess(CAPACITY),
-    "bootstrap": lambda shop: shop.recent(CAPACITY),
+REFERENCES: dict[str, tuple[type[Shop], Callable[[Any, int], Customers]]] = {
+    "oracle": (Shop, Shop.best),
+    "all but noise": (Shop, Shop.guess),
+    "ideal observer": (WatchedShop, WatchedShop.believed),
+    "bootstrap": (Shop, Shop.recent),
 }
-"""Policies that look into the shop; ``all but noise`` lacks only each customer's own response."""
+"""Policies that look into the shop: ``all but noise`` lacks only each customer's own response, and
+the ``ideal observer`` also the rate of orders and who has left, which it infers from the orders."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,13 @@ def run(task: Task) -> pl.DataFrame:
 
 
 def _refer(task: Task) -> list[float]:
-    shop, choose = Shop(task.world), REFERENCES[task.policy]
+    kind, choose = REFERENCES[task.policy]
+    shop = kind(task.world)
 
     def turned() -> Iterator[float]:
         for day in days(START, task.last):
             # Nobody can be contacted on the first day: the first decisions are made at its end.
-            chosen = choose(shop) if day > START else []
+            chosen = choose(shop, CAPACITY) if day > START else []
             yield float(shop.gain()[np.isin(shop.ids, chosen)].sum())
             shop.day(day, chosen)
 

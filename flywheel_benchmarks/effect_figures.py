@@ -12,6 +12,7 @@ BAR = 0.85
 COLOURS = {
     "oracle": "#7d8590",
     "all but noise": "#a371f7",
+    "ideal observer": "#d29922",
     "flywheel": "#2f81f7",
     "no exploration": "#3fb950",
     "frozen": "#f0883e",
@@ -24,7 +25,10 @@ _EXPLAINED = (
     f"noise in who happens to order is left out. A day's is the mean of the {SPAN} days that end "
     "with it. Shares are of the oracle's reward above the bootstrap rule's: mean over worlds, "
     "lowest and highest. `all but noise` knows each customer's true rate, spending and fatigue "
-    "and lacks only what is peculiar to the customer's response, which no feature tells."
+    "and lacks only what is peculiar to the customer's response, which no feature tells. The "
+    "`ideal observer` knows the shop's laws and all of that but the rate, and whether the customer "
+    "has left: these it infers from all orders, exactly (`worlds/shop_observer.py`). Who learns "
+    "from orders and contacts cannot know more."
 )
 
 
@@ -127,12 +131,11 @@ def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: in
     lines = ["| bar | found |", "|---|---|"]
     for end, means in at.items():
         of_oracle, of_known = (
-            _mean(shares(means, "flywheel", ceiling)) for ceiling in ("oracle", "all but noise")
+            _mean(shares(means, "flywheel", ceiling)) for ceiling in ("oracle", "ideal observer")
         )
         lines.append(
             f"| day {end}: {BAR:.0%} of the oracle's daily reward above the bootstrap's | "
-            f"{of_oracle:.0%}; {of_known:.0%} of that of who knows all but each customer's own "
-            "response |"
+            f"{of_oracle:.0%}; {of_known:.0%} of what the ideal observer has |"
         )
     if last > shock:
         after = mean_of(frame, shock + 1, last)

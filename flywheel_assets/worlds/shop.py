@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Customers = Ints | Sequence[int]
 
+RATE_SHAPE, MEAN_RATE = 0.9, 0.055  # of the gamma distribution of rates; orders a day
+HAZARD = 1.0, 29.0  # of the beta distribution of hazards, as shares of the rate
 EFFECT_DAYS = 7  # a contact works on the day itself and fades to nothing in this many days
 FATIGUE_KEPT = 0.9  # the share of fatigue that is left a day later
 FATIGUE_STEP = 0.25  # the share of the way to full fatigue (1) that one contact goes
@@ -141,15 +143,16 @@ class Shop:
         self._t = 0  # days since opening
 
         rng = _generator(config.seed, 0)  # no date has the ordinal 0
-        self._rate: Floats = rng.gamma(0.9, 0.055 / 0.9, n)
-        self._hazard: Floats = self._rate * rng.beta(1.0, 29.0, n)
+        self._rate: Floats = rng.gamma(RATE_SHAPE, MEAN_RATE / RATE_SHAPE, n)
+        self._hazard: Floats = self._rate * rng.beta(*HAZARD, n)
         late = rng.random(n) < LATE_SHARE
         self._joined: Ints = np.where(late, rng.integers(0, days + 365, n), -1)
         spend: Floats = rng.standard_normal(n)  # z-score of the log spend level
         self._pieces: Floats = 5.0 * np.exp(0.5 * spend)[:, None] / np.sqrt(PRICES)
         self._country = COUNTRIES[rng.integers(0, COUNTRIES.size, n)]
-        habit: Floats = np.tanh(np.log(self._rate / 0.055))  # in [-1, 1], 0 at the mean rate
-        self._habit_response = 0.18 * habit
+        habit: Floats = np.tanh(np.log(self._rate / MEAN_RATE))  # in [-1, 1], 0 at the mean
+        self._habit_scale = 0.18
+        self._habit_response = self._habit_scale * habit
         self._peculiar: Floats = 0.16 * rng.standard_normal(n)
         self._spend_response = 0.14 * spend
         self._phase: Floats = rng.uniform(0.0, 2.0 * np.pi, n)
@@ -294,7 +297,8 @@ class Shop:
         """Let the shock come at the start of its day, before anybody is chosen."""
         shock = self.config.shock
         if shock is not None and shock.day == tomorrow:
-            self._rate *= shock.demand
+            self._rate = self._rate * shock.demand
+            self._habit_scale *= shock.response
             self._habit_response *= shock.response
             self._spend_response *= shock.response
 
