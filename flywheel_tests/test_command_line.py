@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from flywheel_assets.cli import app
-from flywheel_assets.cli.app import PANELS, TRACEBACK
+from flywheel_assets.cli.app import PANELS, TRACEBACK, print_json
+from flywheel_assets.dagster_assets.status import TableStatus
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_tests.conftest import FIRST
 
@@ -121,3 +122,22 @@ def test_the_docs_name_every_command_that_speaks_json() -> None:
     commands |= {f"keys {n}": c for n, c in vars(commands["keys"])["commands"].items()}
     speak = {n for n, c in commands.items() if any("--json" in p.opts for p in c.params)}
     assert set(re.findall(r"`([a-z -]+)`", told[1])) == speak
+
+
+def test_json_is_json_whatever_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not finite is null, which every reader knows."""
+    print_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}, "day": FIRST})
+    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert said == {"a": [None, 1.5], "b": {"c": None}, "day": str(FIRST)}
+
+
+def test_what_data_say_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brackets in values are no markup: neither an error nor left out."""
+    message = "unique_key: two rows share code=[/A12], one of [a, b]"
+    one = TableStatus("organize/fct_x", ("team:x",), FIRST, 0, (), (message,), ())
+    monkeypatch.setattr("flywheel_assets.dagster_assets.status.status", lambda *_: [one])
+    monkeypatch.setattr("flywheel_assets.cli.changing.opened", lambda: None)
+    said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "160"})
+    assert said.exit_code == 1, said.output
+    assert "[/A12]" in said.output
+    assert "[a, b]" in said.output

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -281,6 +282,35 @@ def test_a_fingerprint_is_of_the_meaning() -> None:
     other = (replace(customer_orders.aggregations[0], window=8 * DAY),)
     changed = replace(customer_orders, aggregations=other + customer_orders.aggregations[1:])
     assert fingerprint(changed) != fingerprint(customer_orders)
+
+
+def test_a_fingerprint_sees_constants_wherever_they_stand() -> None:
+    """In comprehensions and generator expressions too, and in what a partial is given."""
+
+    def digest(body: str, words: str = "Words.") -> str:
+        made: dict[str, Any] = {}
+        exec(f"def f():\n    {words!r}\n    return {body}", made)  # noqa: S102  ours
+        return fingerprint(made["f"])
+
+    for body in ("[{'C': %s} for _ in range(3)]", "dict((n, %s) for n in 'ab')", "{%s}", "%s"):
+        assert digest(body % "0.1") != digest(body % "0.9")
+        assert digest(body % "0.1") == digest(body % "0.1", "Other words.")
+
+    def build(penalty: float) -> float:
+        return penalty
+
+    assert fingerprint(partial(build, penalty=1.0)) == fingerprint(partial(build, penalty=1.0))
+    assert fingerprint(partial(build, penalty=1.0)) != fingerprint(partial(build, penalty=2.0))
+    with pytest.raises(DeclarationError, match=r"functools\.partial"):
+        fingerprint(object())
+
+
+def test_the_order_of_a_slates_limits_counts() -> None:
+    """The first limit is kept first; elsewhere the order of a mapping means nothing."""
+    one, other = ({"kind": 1, "price": 2}, {"price": 2, "kind": 1})
+    slates = [Slate(size=3, per="customer_id", at_most=limits) for limits in (one, other)]
+    assert fingerprint(slates[0]) != fingerprint(slates[1])
+    assert fingerprint(one) == fingerprint(other)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from flywheel_assets import Flywheel
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.importance import newest_importance
@@ -62,6 +63,28 @@ def test_nothing_is_said_where_the_metric_is_not_defined() -> None:
     """With one outcome only there is no area under a curve to lose."""
     rows = judged().with_columns(outcome=pl.lit(1, dtype=pl.Int8))
     assert importance(rows, by_job_and_age, lead_scoring, 3, DAY).is_empty()
+
+
+def test_a_shuffle_without_a_figure_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric that is not defined on some shuffles counts on the others; nowhere, it is null."""
+    asked = {"n": 0}
+
+    def sometimes(metric: str, rows: pl.DataFrame, scored: Predicted, wheel: Flywheel) -> float:
+        asked["n"] += 1
+        moved = not rows["known_job"].equals(judged_rows["known_job"])
+        if moved or not rows["age"].equals(judged_rows["age"]):
+            return float("nan") if moved or asked["n"] % 2 else 0.1
+        return 0.5
+
+    judged_rows = judged().sort("partition_date", "decision_id")
+    judged_rows = judged_rows.sample(judged_rows.height, seed=DAY.toordinal())
+    monkeypatch.setattr("flywheel_assets.stages.importance.measure", sometimes)
+    found = importance(judged(), by_job_and_age, lead_scoring, 3, DAY)
+    by_name = dict(found.select("feature", "importance").iter_rows())
+    assert by_name["known_job"] is None
+    assert by_name["age"] == pytest.approx(0.4)
+    assert found["feature"][0] == "age"
+    assert found["feature"][-1] == "known_job"
 
 
 def test_it_is_kept_beside_the_model(spun: Turner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from flywheel_assets.flywheels.repurchase import (
     repurchase,
 )
 from flywheel_assets.flywheels.repurchase import orders as counted
+from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home
 from flywheel_tests.conftest import FIRST, LAST, contents
 
@@ -230,3 +231,14 @@ def test_what_was_made_before_runs_kept_records_is_made_again(home: Home) -> Non
         (home.root / "aside").rename(home.declared)
     assert planned[VIEW].ranges == ((FIRST, FIRST + DAYS),)
     assert planned["repurchase/decisions"].is_history
+
+
+def test_a_table_that_is_no_longer_declared_is_let_go(home: Home) -> None:
+    """It breaks who reads it, and says so once: applied, no plan speaks of it; its data stays."""
+    kept, before = Declared(home.declared), steps(home, [repurchase], {})
+    made = kept.epochs("organize/fct_order_line")[0]
+    kept.record("features/earlier", made.first, made.last, made.meaning)
+    [gone] = [s for s in steps(home, [repurchase], {}) if s.change.table == "features/earlier"]
+    assert (gone.change.grade, gone.gone, gone.ranges) == (Grade.BREAKING, True, ())
+    list(apply([gone], Turner(home, [repurchase]), lambda _: None))
+    assert steps(home, [repurchase], {}) == before

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,10 @@ from flywheel_assets import DeclarationError, Entity, Field, Observation, Source
 from flywheel_assets.dagster_assets.collecting import Collecting
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.pulled import Pulled
+from flywheel_assets.stores.sources import needed
 from flywheel_assets.stores.sql import CURSOR, read_rows
+from flywheel_assets.stores.tables import Tables
 from flywheel_tests.clicks import DAY, OWNERS, START
 from flywheel_tests.conftest import contents
 
@@ -379,3 +383,38 @@ def test_who_was_forgotten_is_not_pulled_again(tmp_path: Path, sqlite: Execute) 
     assert result.observations["buyer_id"].to_list() == [8]
     kept = contents(home.root)["collect/sale_pulled"]["record"].drop_nulls().to_list()
     assert [json.loads(record)["buyer_id"] for record in kept] == ["8"]
+
+
+def test_who_pulls_waits_for_who_does(tmp_path: Path, sqlite: Execute) -> None:
+    """Else both would begin where the last read ended, and one lose what the other kept."""
+    sqlite("create table sales (id integer, buyer_id integer, amount float, at text)")
+    sqlite(f"insert into sales values (1, 7, 1.0, '{START}')")  # noqa: S608  ours
+    home = Home(tmp_path / "home")
+    home.save(Settings(start=START))
+    pulled = Pulled(Tables(home.lakehouse), sale(), START)
+    with ThreadPoolExecutor(1) as pool:
+        with pulled.held():
+            other = pool.submit(collect, home, 1, sale())
+            with pytest.raises(TimeoutError):
+                other.result(timeout=1)
+            rows = read_rows(source(), needed(sale(), source()), None)
+            pulled.keep(rows, pl.Series([START]), START)
+            sqlite(f"insert into sales values (2, 8, 1.0, '{START}')")  # noqa: S608  ours
+        assert other.result() == (1, 0)
+    kept = contents(home.root)["collect/sale_pulled"].drop_nulls("record")
+    assert kept["partition_date"].to_list() == [START, START + DAY]
+
+
+@pytest.mark.parametrize("name", ["a#1.db", "a?b.db", "a%41.db", "a b.db"])
+def test_a_database_file_may_be_called_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its name is a path, not a part of a URL; no other file appears."""
+    with closing(sqlite3.connect(tmp_path / name)) as connection:
+        connection.execute("create table sales (id integer, buyer_id integer, amount, at)")
+        connection.execute("insert into sales values (1, 7, 1.5, '2026-01-01')")
+        connection.commit()
+    monkeypatch.setenv(URL, f"sqlite:///{tmp_path / name}")
+    rows = read_rows(source(), ["id", "buyer_id", "amount", "at"], None)
+    assert rows["buyer_id"].to_list() == ["7"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]

@@ -177,7 +177,9 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
     crossed = {e.name: fingerprint(e.expression) for e in flywheel.expressions}
     views = sorted(view.name for view in flywheel.views)
     baselines = {f"baseline {n}": fingerprint(e) for n, e in policy.baselines.items()}
-    decided = fingerprint(policy.bootstrap, policy.allocation, policy.exploration, policy.control)
+    decided = fingerprint(
+        policy.bootstrap, policy.rank_by, policy.allocation, policy.exploration, policy.control
+    )
     return {
         "training_set": {
             "columns": {

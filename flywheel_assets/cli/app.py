@@ -1,6 +1,7 @@
 """The command line itself: what its commands share, and how it ends when one fails."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -149,8 +150,16 @@ def today() -> date:
 
 
 def print_json(found: Sequence[Any] | dict[str, Any]) -> None:
-    """Print something for scripts; days and times are ISO 8601."""
-    sys.stdout.write(json.dumps(found, indent=1, default=str) + "\n")
+    """Print something for scripts; days and times are ISO 8601, what is not finite is null."""
+    sys.stdout.write(json.dumps(_finite(found), indent=1, default=str, allow_nan=False) + "\n")
+
+
+def _finite(thing: Any) -> Any:
+    if isinstance(thing, dict):
+        return {key: _finite(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_finite(value) for value in thing]
+    return None if isinstance(thing, float) and not math.isfinite(thing) else thing
 
 
 def _say(text: str) -> None:

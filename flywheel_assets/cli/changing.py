@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from flywheel_assets.cli.app import CHANGE, LOOK, AsJson, app, console, opened, print_json
+from flywheel_assets.cli.app import (
+    CHANGE,
+    LOOK,
+    AsJson,
+    app,
+    console,
+    escaped,
+    opened,
+    print_json,
+)
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -83,6 +92,8 @@ def apply() -> None:
                 console.print(f"{step.change.table}: {step.n_days} days made again")
             elif step.carried:
                 console.print(f"{step.change.table}: kept as it is, by the new declaration")
+            elif step.gone:
+                console.print(f"{step.change.table}: let go; its data stays where it is")
 
 
 @app.command(name="owners", rich_help_panel=CHANGE)
@@ -126,7 +137,9 @@ def status(as_json: AsJson = False) -> None:
     else:
         shown = Table(_whole("table"), "newest", "needs attention", "owners", show_lines=True)
         for one in found:
-            shown.add_row(one.table, str(one.newest or "-"), _wanting(one), ", ".join(one.owners))
+            shown.add_row(
+                one.table, str(one.newest or "-"), escaped(_wanting(one)), ", ".join(one.owners)
+            )
         console.print(shown)
     if any(one.urgency is not Urgency.FINE for one in found):
         raise typer.Exit(1)

@@ -88,12 +88,14 @@ def _show(receipt: "Receipt", *, dry_run: bool) -> None:
     for source in receipt.sources:
         what = f"{source['records']:,} records" if "records" in source else source["unread"]
         console.print(
-            f"Not touched: {source['path']} ({source['observation']}): {what}. They are kept out "
-            "of this home; remove them there too."
+            escaped(f"Not touched: {source['path']} ({source['observation']}): {what}. ")
+            + "They are kept out of this home; remove them there too."
         )
     if dry_run:
         console.print("Nothing was changed.")
         return
     for name in receipt.left:
-        console.print(f"[red]left:[/red] {name}: look at it and remove it by hand, then run again.")
+        console.print(
+            f"[red]left:[/red] {escaped(name)}: look at it and remove it by hand, then run again."
+        )
     console.print(f"Receipt: {current_home().root / 'receipts' / receipt.id}.json", soft_wrap=True)

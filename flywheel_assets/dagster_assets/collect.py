@@ -128,12 +128,16 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
         told: dict[str, Any] = dict(sums)
         yield report(context, build, key, totals, worst(found), **told)
         table = "| records | reason |\n|---|---|\n" + "\n".join(
-            f"| {n} | {reason} |" for reason, n in reasons.most_common(20)
+            f"| {n} | {_in_a_cell(reason)} |" for reason, n in reasons.most_common(20)
         )
         shown = _over_time(build, rejected, last) if draws(first, last) else {}
         yield report(context, build, rejected, refused, reasons=dg.MetadataValue.md(table), **shown)
 
     return body
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _over_time(build: Build, key: str, last: date) -> dict[str, Any]:

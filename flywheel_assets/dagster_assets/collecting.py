@@ -82,7 +82,9 @@ class Collecting:
         if observation.source is None or self.settings.demo:
             return []
         if isinstance(observation.source, SqlSource):
-            self._pull(observation.source, last)
+            pulled = Pulled(self.tables, observation, self.settings.start)
+            with pulled.held():
+                self._pull(pulled, observation.source, last)
             raw = read_pulled(self.tables, observation, first, last)
         else:
             path = self.home.source_path(observation.name, observation.source.path)
@@ -99,8 +101,7 @@ class Collecting:
             .filter(pl.col(PARTITION).is_between(first, last))
         ]
 
-    def _pull(self, source: SqlSource, last: date) -> None:
-        pulled = Pulled(self.tables, self.observation, self.settings.start)
+    def _pull(self, pulled: Pulled, source: SqlSource, last: date) -> None:
         at = pulled.newest()
         if at is not None and at.until >= last:
             return

@@ -242,10 +242,9 @@ def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:
     if published.equals(frame):
         return None
     both = published.join(frame, on="decision_id", how="full", suffix="_new", coalesce=True)
-    other = both.filter(
-        ~pl.all_horizontal(
-            pl.col(c).eq_missing(pl.col(f"{c}_new")) for c in ("action", "score", "propensity")
-        )
-    )
-    example = other.select("decision_id", "action", "action_new", "score", "score_new")
+    columns = [c for c in frame.columns if c != "decision_id"]
+    differs = {c: pl.col(c).ne_missing(pl.col(f"{c}_new")) for c in columns}
+    other = both.filter(pl.any_horizontal(differs.values()))
+    moved = [c for c in columns if other.select(differs[c].any()).item()]
+    example = other.select("decision_id", *(n for c in moved for n in (c, f"{c}_new")))
     return f"{other.height} that differ, for example {example.head(1).to_dicts()}"

@@ -51,6 +51,8 @@ class Step:
         The flywheel whose decisions come out different.
     since : date, optional
         The first partition of which that is so.
+    gone : bool
+        Whether it is no longer declared.
     """
 
     change: Change
@@ -61,6 +63,7 @@ class Step:
     retrains: str | None = None
     decides: str | None = None
     since: date | None = None
+    gone: bool = False
 
     @property
     def is_history(self) -> bool:
@@ -101,7 +104,7 @@ def steps(
         if not differing:
             continue
         change = _merged([change for _, change in differing])
-        step = Step(change, _spans(differing, recomputes=True), 0, None)
+        step = Step(change, _spans(differing, recomputes=True), 0, None, gone=table not in after)
         if step.is_history or table not in after:
             step = replace(step, ranges=())
             if change.recomputes and table in after:
@@ -207,7 +210,8 @@ def apply(
     However long a range is, it is one run: the table's asset holds a chunk of it in memory, and
     keeps what of it is done.
 
-    Those that need not be are kept: their columns get the names and types that they have now.
+    Those that need not be are kept: their columns get the names and types that they have now. A
+    table that is no longer declared is let go: its data stays, and no plan speaks of it again.
 
     Yields
     ------
@@ -223,6 +227,8 @@ def apply(
     after = meanings(turner.flywheels)
     for step in planned:
         table = step.change.table
+        if table not in after:
+            Declared(turner.home.declared).let_go(table)
         if step.carried:
             carry(turner.home, turner.flywheels, after[table], table, step.carried)
         for first, last in step.ranges:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from flywheel_assets.declare.rules import check_name, check_share, check_unique
+from flywheel_assets.declare.rules import IN_ORDER, check_name, check_share, check_unique
 from flywheel_assets.errors import DeclarationError
 
 
@@ -92,7 +92,7 @@ class Slate:
     per: str
     action: str = "show"
     hold: str = "hold"
-    at_most: Mapping[str, int] = field(default_factory=dict)
+    at_most: Mapping[str, int] = field(default_factory=dict, metadata={IN_ORDER: True})
 
     def __post_init__(self) -> None:
         _check_count(self.size, "a slate")

@@ -32,6 +32,9 @@ DECISION_FIELDS = (
 )
 """What a training row says beside its features, and no feature may be called."""
 
+IN_ORDER = "in order"
+"""Metadata of a declaration's field whose mapping means another thing in another order."""
+
 FILE, LINE, PROBLEM, RAW, FILE_DAY = "_file", "_line", "_problem", "_raw", "_file_day"
 """Where a raw record stood, what is structurally wrong with it, its text, the day of its file."""
 

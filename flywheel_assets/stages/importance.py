@@ -91,14 +91,12 @@ def importance(
         n_repeats=REPEATS,
         random_state=seed,
     )
+    # On few rows a shuffle may leave a metric without what it compares.
+    lost = pl.DataFrame(found.importances.T, schema=names).unpivot(variable_name="feature")
+    defined = pl.col("value").fill_nan(None)
     return (
-        pl.DataFrame(
-            {
-                "feature": names,
-                "importance": found.importances_mean,
-                "deviation": found.importances_std,
-            }
-        )
+        lost.group_by("feature", maintain_order=True)
+        .agg(importance=defined.mean(), deviation=defined.std(ddof=0))
         .with_columns(
             pl.lit(day).alias(PARTITION),
             pl.lit(version, dtype=pl.Int64).alias("version"),
@@ -106,5 +104,5 @@ def importance(
             pl.lit(rows.height, dtype=pl.Int64).alias("n_rows"),
         )
         .select(*IMPORTANCE_SCHEMA)
-        .sort("importance", "feature", descending=[True, False])
+        .sort("importance", "feature", descending=[True, False], nulls_last=True)
     )

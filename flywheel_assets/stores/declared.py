@@ -75,6 +75,10 @@ class Declared:
                 found.append((day, day, name))
         return [Epoch(first, last, self._meaning(name)) for first, last, name in found]
 
+    def let_go(self, table: str) -> None:
+        """Forget what made a table that is no longer declared; its data stays where it is."""
+        self._file(table).unlink(missing_ok=True)
+
     def tables(self) -> list[str]:
         """Name the tables that anything was recorded of."""
         return [file.stem.replace(".", "/") for file in sorted(self.root.glob("*.jsonl"))]

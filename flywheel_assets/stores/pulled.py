@@ -1,5 +1,8 @@
 """What was read from a database, as it was: a partition is made of it, not of the database."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -47,6 +50,18 @@ class Pulled:
         reads = self.tables.read(self.table, PULLED_SCHEMA).filter(pl.col("record").is_null())
         last = reads.sort("until").last().collect()
         return None if last.is_empty() else At(last["until"][0], last["cursor"][0])
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody else pull meanwhile, from finding where the last read ended to keeping.
+
+        Between processes of one machine; a killed one lets go. Not to be nested.
+        """
+        folder = self.tables.path("collect")
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f".{self.observation.name}_pulled.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def keep(self, rows: pl.DataFrame, known: pl.Series, last: date) -> None:
         """Keep what was read, in one commit: each row on the day on which it became known.

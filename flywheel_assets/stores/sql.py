@@ -4,6 +4,7 @@ import os
 import re
 from contextlib import closing
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import polars as pl
 
@@ -178,7 +179,8 @@ def _connect(url: str, scheme: str) -> Any:
         return adbc_driver_postgresql.dbapi.connect(url)
     import adbc_driver_sqlite.dbapi
 
-    return adbc_driver_sqlite.dbapi.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro")
+    file = quote(url.removeprefix("sqlite:///"))
+    return adbc_driver_sqlite.dbapi.connect(f"file:{file}?mode=ro")
 
 
 def _errors() -> type[Exception]:
