@@ -153,6 +153,12 @@ def print_json(found: Sequence[Any] | dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(found, indent=1, default=str) + "\n")
 
 
+def warn(*lines: str) -> None:
+    """Say on standard error what a person should know before a command goes on."""
+    for number, line in enumerate(lines):
+        _say(("" if number else "[yellow]warning:[/yellow] ") + escaped(line))
+
+
 def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flywheel_assets.cli.app import TURN, AsJson, From, Name, To, app, find, print_json, today
+from flywheel_assets.cli.app import TURN, AsJson, From, Name, To, app, find, print_json, today, warn
 from flywheel_assets.cli.progress import Shown, progress, silent, weight
 from flywheel_assets.cli.turned import Turned, show, turned
 from flywheel_assets.cli.turned import as_json as told
@@ -18,6 +18,8 @@ from flywheel_assets.stores.home import Home, current_home
 
 DEMO_DAYS = timedelta(days=90)
 DAY = timedelta(days=1)
+NAMED = 3
+"""How many tables a warning names."""
 
 SourceDir = Annotated[
     Path | None,
@@ -70,11 +72,12 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     _check_range(first, last)
     ongoing = last >= today() - DAY
     home.extend(first, last, given, ongoing=ongoing, demo=False)
+    left = _unapplied(home, flywheel)
     turner = Turner(home, declared())
     runs = list(replay(flywheel, first, last))
     with shown(sum(weight(r) for r in runs)) as step:
         turner.turn(runs, step)
-    return turned(turner, flywheel, first, last, ())
+    return turned(turner, flywheel, first, last, left)
 
 
 def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
@@ -94,13 +97,31 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date, shown:
 
     _check_range(first, last)
     settings = home.extend(first, last, {}, ongoing=True, demo=True)
+    left = _unapplied(home, flywheel)
     shop = prepare(home, flywheel, ShopConfig(start=settings.start))
     turner = Turner(home, declared())
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with shown(total) as step:
         turn_with(shop, turner, flywheel, first, last, progress=step)
-    made = turned(turner, flywheel, first, last, ())
+    made = turned(turner, flywheel, first, last, left)
     return replace(made, earned=compare(shop, flywheel, last))
+
+
+def _unapplied(home: Home, flywheel: Flywheel) -> tuple[str, ...]:
+    """Warn, before any data moves, of tables that are not as they are declared by now."""
+    from flywheel_assets.dagster_assets.planning import unapplied
+    from flywheel_assets.project import declared
+
+    changes = unapplied(home, declared(), flywheel)
+    if changes:
+        named = [f"{one.table} ({one.grade.name.lower()})" for one in changes]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        warn(
+            f"the declaration has changed, and is not applied to the days that are there: "
+            f"{', '.join(named[:NAMED])}{more}. This run builds on them as they are.",
+            "What changed: flywheel plan. To make those days again first: flywheel apply.",
+        )
+    return tuple(change.table for change in changes)
 
 
 def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
