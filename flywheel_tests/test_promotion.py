@@ -287,7 +287,7 @@ def test_a_champion_that_does_not_fit_is_an_error_with_a_remedy(build: Build) ->
             _decide(build, declared, views, LAST)
         assert "version 4" in error.value.found
         assert "flywheel rollback repurchase --why ..." in error.value.remedy
-        row = _train(build, declared, MONDAYS[1])
+        row, _ = _train(build, declared, MONDAYS[1])
         assert row["promoted"], row["verdict"]
         assert "the champion could not be compared" in row["verdict"]
         assert said in row["verdict"]
