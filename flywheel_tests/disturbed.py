@@ -361,7 +361,7 @@ class Turned:
             if champion is not None:
                 known = profiles(profile(rows, champion[1](rows), wheel, 1, day))
             version = None if champion is None else 1
-            return drift(saw, matured, known, wheel, version, day)
+            return drift(saw, matured, known, wheel, version, day).rows
 
         made: Frame = self._step(f"drift {n}", measure, saw, matured, champion, rows)
         return made

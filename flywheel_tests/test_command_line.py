@@ -46,6 +46,7 @@ def test_the_help_reads_as_the_loop() -> None:
     ("arguments", "status"),
     [
         (("trace", "repurchase:{day}:{customer}"), 0),
+        (("run", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("performance", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("owners",), 0),
         (("impact", "collect/order_line.unit_price"), 0),

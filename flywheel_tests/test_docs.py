@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from flywheel_assets import DailyFiles
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.stores.home import Home
 from flywheel_tests.pages import ROOT, SHOWN, Block, Reader, blocks, commands, words_of
@@ -113,6 +114,18 @@ def test_every_exception_is_needed() -> None:
     ]
     for beginning in UNRUN | UNRUN_IN_README:
         assert any(text.startswith(beginning) for text in said), beginning
+
+
+def test_every_option_of_daily_files_is_in_the_table() -> None:
+    """And none that there is not, with what holds without it."""
+    page = (DOCS / "declaring.md").read_text(encoding="utf-8")
+    table = page.partition("| option | says |")[2].partition("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines()[2:]]
+    told = {name: cells[3] for cells in rows for name in re.findall(r"`(\w+)`", cells[1])}
+    assert set(told) == {field.name for field in fields(DailyFiles)}
+    for field in fields(DailyFiles):
+        if isinstance(field.default, str) and field.name != "time_zone":
+            assert told[field.name].strip() == f"`{field.default}`"
 
 
 @pytest.fixture(scope="module")

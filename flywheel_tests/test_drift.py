@@ -15,7 +15,7 @@ from flywheel_assets import Drift
 from flywheel_assets.dagster_assets.drift import _checks
 from flywheel_assets.declare.learn import Learner
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.stages.distance import ks, profile_of, psi
+from flywheel_assets.stages.distance import binned, ks, profile_of, psi
 from flywheel_assets.stages.drift import (
     DRIFT_SCHEMA,
     calibration_by_chance,
@@ -68,14 +68,14 @@ def test_psi_is_the_sum_by_hand(
         ]
         p, q = (max(share, 1e-4) for share in shares)
         expected += (p - q) * np.log(p / q)
-    assert psi(profile_of(one), other)[0] == pytest.approx(expected, abs=1e-9)
+    assert psi(binned(profile_of(one), other))[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_text_has_a_bin_for_each_common_value_and_one_for_the_rest() -> None:
     """The index of text is by category; a category that was never trained on counts as rest."""
     trained = profile_of(pl.Series(["uk"] * 50 + ["fr"] * 50))
-    same, _ = psi(trained, pl.Series(["uk", "fr"] * 100))
-    other, _ = psi(trained, pl.Series(["uk", "de"] * 100))
+    same, _ = psi(binned(trained, pl.Series(["uk", "fr"] * 100)))
+    other, _ = psi(binned(trained, pl.Series(["uk", "de"] * 100)))
     assert same == pytest.approx(0, abs=1e-9)
     assert other == pytest.approx(2 * (0.5 - 1e-4) * np.log(0.5 / 1e-4))
     assert np.isnan(ks(trained, pl.Series(["uk"]))[0])
@@ -90,7 +90,11 @@ def test_what_chance_explains() -> None:
         day = pl.Series(chance.normal(size=200))
         said = chance.uniform(0.05, 0.6, size=400)
         error = expected_calibration_error(chance.random(400) < said, said)
-        pairs = (psi(reference, day), ks(reference, day), (error, calibration_by_chance(said)))
+        pairs = (
+            psi(binned(reference, day)),
+            ks(reference, day),
+            (error, calibration_by_chance(said)),
+        )
         over += [value > bound for value, bound in pairs]
     # The chi-squared of ten bins, of which the floor makes no use here, is an approximation.
     assert (over <= 12).all()
@@ -114,7 +118,7 @@ def test_levels_and_since_when() -> None:
     }
     frames = []
     for i, shift in enumerate([0.0, 1.0, 0.0, 1.0, 1.0]):
-        frames.append(drift(*day_of(shift), reference, flywheel, 3, DAY + timedelta(days=i)))
+        frames.append(drift(*day_of(shift), reference, flywheel, 3, DAY + timedelta(days=i)).rows)
     history = pl.concat(frames)
     assert history.schema == pl.Schema(DRIFT_SCHEMA)
     assert history.filter(partition_date=DAY)["level"].unique().to_list() == ["ok"]
@@ -136,7 +140,7 @@ def test_few_rows_do_not_cry_wolf() -> None:
         "log_orders_30d": profile_of(pl.Series(np.random.default_rng(4).normal(size=9_999)))
     }
     decided, matured = day_of(0.0, rows=30)
-    found = drift(decided, matured, reference, repurchase, 3, DAY)
+    found = drift(decided, matured, reference, repurchase, 3, DAY).rows
     assert found.filter(measure="psi")["value"][0] > repurchase.model.drift.psi_warn
     assert found["level"].unique().to_list() == ["ok"]
 
@@ -154,11 +158,13 @@ def test_a_score_that_is_of_acting_is_held_against_those_who_were_acted_on() -> 
     cases: tuple[tuple[Learner, str, int], ...] = (("plain", "error", 4_000), ("t", "ok", 2_000))
     for learner, level, rows in cases:
         flywheel = replace(repurchase, model=replace(repurchase.model, learner=learner))
-        found = drift(decided, matured, {}, flywheel, 3, DAY).filter(measure="calibration_error")
+        found = drift(decided, matured, {}, flywheel, 3, DAY).rows.filter(
+            measure="calibration_error"
+        )
         assert found.select("level", "n_rows").row(0) == (level, rows)
     arms = arms_flywheel(arms=True)
     given = matured.with_columns(action=pl.lit("low"))
-    found = drift(decided, given, {}, arms, 3, DAY).filter(measure="calibration_error")
+    found = drift(decided, given, {}, arms, 3, DAY).rows.filter(measure="calibration_error")
     assert found["n_rows"].to_list() == [4_000]
 
 
@@ -167,16 +173,16 @@ def test_what_cannot_be_measured_is_said() -> None:
     decided, matured = day_of(0.0)
     reference = profile_of(decided["log_orders_30d"])
     two = {"log_orders_30d": reference, "gone": reference}
-    found = drift(decided, matured, two, repurchase, 3, DAY)
+    found = drift(decided, matured, two, repurchase, 3, DAY).rows
     assert found.schema == pl.Schema(DRIFT_SCHEMA)
     assert found.filter(column="log_orders_30d")["value"].null_count() == 0
     assert not_measured(found, DAY) == ["gone"]
     feature, score, *_ = _checks(repurchase, found, DAY)
     assert (feature.passed, feature.warns, score.passed) == (False, True, True)
     assert feature.message.startswith("not measured: gone; ")
-    without = drift(decided, matured, {}, repurchase, 3, DAY)
+    without = drift(decided, matured, {}, repurchase, 3, DAY).rows
     assert set(not_measured(without, DAY)) == {*repurchase.model.features, "score", LABEL}
     checks = _checks(repurchase, without, DAY)
     assert [(c.passed, c.warns) for c in checks[:3]] == [(False, True)] * 3
-    by_rule = drift(decided, matured, {}, repurchase, None, DAY)
+    by_rule = drift(decided, matured, {}, repurchase, None, DAY).rows
     assert not_measured(by_rule, DAY) == []

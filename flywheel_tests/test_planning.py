@@ -1,5 +1,6 @@
 """Changing a declaration over tables that are there: planned, carried out, nothing else moved."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,9 +9,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+import flywheel_assets.flywheels
 from flywheel_assets import Aggregation, DailyFiles, FeatureView, Flywheel
 from flywheel_assets.changes.plan import Grade
+from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
 from flywheel_assets.dagster_assets.status import Urgency, status
@@ -57,6 +61,37 @@ def test_what_was_just_made_needs_nothing(home: Home) -> None:
     assert [(s.change.table, s.change.grade, s.n_days) for s in planned] == [
         (VIEW, Grade.DESCRIPTION, 0)
     ]
+
+
+def test_a_run_warns_of_what_is_not_applied(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of days to be made again, on standard error; not of additions, nor published decisions."""
+    more = (*customer_orders.aggregations, counted(14))
+    longer = [
+        replace(a, window=timedelta(days=8)) if a.name == "orders_7d" else a
+        for a in customer_orders.aggregations
+    ]
+    added = seeing(replace(customer_orders, aggregations=more))
+    cautious = replace(repurchase, decisions=replace(repurchase.policy, control=0.1))
+    changed = seeing(replace(customer_orders, aggregations=tuple(longer)))
+    monkeypatch.setenv("FLYWHEEL_HOME", str(home.root))
+    said = {}
+    for name, wheel in (("added", added), ("history", cautious), ("recompute", changed)):
+        monkeypatch.setattr(flywheel_assets.flywheels, "FLYWHEELS", (wheel,))
+        day = ("--from", str(FIRST), "--to", str(FIRST))
+        said[name] = CliRunner().invoke(app, ["run", "repurchase", *day, "--json"])
+        assert said[name].exit_code == 0, said[name].output
+    told = {name: json.loads(one.stdout)["unapplied"] for name, one in said.items()}
+    assert told == {
+        "added": [],
+        "history": ["repurchase/performance"],
+        "recompute": [VIEW, ROWS, "repurchase/performance", "repurchase/drift"],
+    }
+    assert said["added"].stderr == ""
+    warning = said["recompute"].stderr
+    assert f"{VIEW} (recompute), {ROWS} (recompute)" in warning
+    assert " and 1 more." in warning
+    assert "flywheel plan" in warning
+    assert "flywheel apply" in warning
 
 
 def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:

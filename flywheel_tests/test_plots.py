@@ -10,8 +10,9 @@ import pytest
 
 from flywheel_assets.dagster_assets.plots import draws
 from flywheel_assets.dagster_assets.turn import Turner
-from flywheel_assets.report import figures
+from flywheel_assets.report import figures, multiples
 from flywheel_assets.report.drawing import draw, picture
+from flywheel_assets.stages.distance import binned, profile_of
 from flywheel_tests.conftest import FIRST, LAST
 
 DAY = timedelta(days=1)
@@ -58,6 +59,35 @@ def test_a_picture_is_legible_on_light_and_on_dark() -> None:
     assert "something else" in drawn
 
 
+def test_features_are_drawn_over_those_trained_on() -> None:
+    """A dozen, the furthest off first; categories and missing values by name, colours legible."""
+    texts = pl.Series(["uk"] * 60 + ["missing"] * 40)
+    shares = {
+        "country": binned(profile_of(texts), pl.Series(["uk"] * 9 + ["spain", None])),
+        **{
+            f"orders_{i}d": binned(
+                profile_of(pl.Series(range(100))), pl.Series(range(i, 100), dtype=pl.Float64)
+            )
+            for i in range(20)
+        },
+    }
+    spec = multiples.distributions(shares, 600)
+    drawn = picture(spec)
+    titles = re.findall(r">(\w+): PSI ([\d.]+)<", drawn)
+    assert [name for name, _ in titles] == ["country", *(f"orders_{i}d" for i in range(19, 8, -1))]
+    assert [float(index) for _, index in titles] == sorted(
+        (float(v) for _, v in titles), reverse=True
+    )
+    country = spec["concat"][0]["data"]["values"]
+    assert [round(11 * row["now"]) for row in country] == [9, 0, 1, 1]
+    assert [row["trained"] for row in country] == pytest.approx([0.6, 0.4, 0, 0])
+    for label in ("uk", "others", "to 9", "over 89", "trained on", "decided on"):
+        assert f">{label}<" in drawn
+    assert drawn.count(">missing<") == 2, "the category, and what has no value"
+    for colour in set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', drawn)):
+        assert min(contrast(colour, "#ffffff"), contrast(colour, "#16191c")) > 3, colour
+
+
 def test_drawings_of_one_page_do_not_refer_to_each_other() -> None:
     """Drawn again it is the same text, whatever was drawn between; ids bear its name."""
     spec = figures.stacked(REASONS, "reason", 300)
@@ -91,7 +121,7 @@ def test_a_run_draws_where_a_monday_closes(first: int, last: int, *, expected: b
             ["reward_over_time"],
         ),
         ("repurchase/model", [], ["roc_curve", "calibration"]),
-        ("repurchase/drift", ["largest_psi"], ["over_time"]),
+        ("repurchase/drift", ["largest_psi"], ["over_time", "features_against_training"]),
     ],
 )
 def test_assets_show_numbers_and_pictures(

@@ -1,5 +1,6 @@
 """Promotion through the loop: gate, ledger, rollback, reproduction, vacuum, drift, alternatives."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -221,10 +222,17 @@ def test_a_second_rollback_goes_further_and_a_promotion_forward(
     """Nothing was champion before version 2; --to names any registered version."""
     with pytest.raises(HomeError, match="only version 2; name a registered version"):
         rollback(build, quick, None, "again")
-    made = rollback(build, quick, 1, "the judged one")
-    assert (made.version, made.judged_version, made.since) == (1, 1, LAST + DAY)
-    said = command.invoke(app, ["promote", "repurchase", "4", "--why", "it was not the model"])
+    since = str(LAST + DAY)
+    told = {"flywheel": "repurchase", "version": 1, "judged_version": 1, "since": since}
+    said = command.invoke(
+        app, ["rollback", "repurchase", "--to", "1", "--why", "the judged one", "--json"]
+    )
+    assert json.loads(said.stdout) == told
+    said = command.invoke(
+        app, ["promote", "repurchase", "4", "--why", "it was not the model", "--json"]
+    )
     assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout) == told | {"version": 4, "judged_version": 3}
     assert champion_as_of(build, quick, LAST + DAY) == 4
     assert ledger_of(build, quick).line(LAST + DAY) == [2, 1, 4]
 
@@ -279,7 +287,7 @@ def test_a_champion_that_does_not_fit_is_an_error_with_a_remedy(build: Build) ->
             _decide(build, declared, views, LAST)
         assert "version 4" in error.value.found
         assert "flywheel rollback repurchase --why ..." in error.value.remedy
-        row = _train(build, declared, MONDAYS[1])
+        row, _ = _train(build, declared, MONDAYS[1])
         assert row["promoted"], row["verdict"]
         assert "the champion could not be compared" in row["verdict"]
         assert said in row["verdict"]
@@ -300,6 +308,11 @@ def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: C
     assert said.exit_code == 1
     assert "different: rows with sha256" in said.output
     assert "predictions differ" in said.output
+    said = command.invoke(app, ["reproduce", "repurchase", "4", "--json"])
+    assert said.exit_code == 1
+    told = json.loads(said.stdout)
+    assert told["source"]["sha256"] == source.sha256
+    assert len(told["differences"]) == 2
     other = replace(quick, model=replace(quick.model, class_weight="balanced"))
     assert reproduce(build, other, 4).differences[0] == "the model is declared differently by now"
     file.unlink()

@@ -86,6 +86,7 @@ class Lineage:
         for column, of in self._of.items():
             for parent in of:
                 self._into.setdefault(parent, set()).add(column)
+        self._place = {column: place for place, column in enumerate(self)}
 
     def __iter__(self) -> Iterator[Column]:
         """Go through all columns, rows aside, in the order of the loop."""
@@ -166,4 +167,5 @@ class Lineage:
                 if step not in reached:
                     reached.add(step)
                     waiting.append(step)
-        return [column for column in self if column in reached and column not in start]
+        found = reached.difference(start) & self._place.keys()
+        return sorted(found, key=self._place.__getitem__)

@@ -162,6 +162,12 @@ def _finite(thing: Any) -> Any:
     return None if isinstance(thing, float) and not math.isfinite(thing) else thing
 
 
+def warn(*lines: str) -> None:
+    """Say on standard error what a person should know before a command goes on."""
+    for number, line in enumerate(lines):
+        _say(("" if number else "[yellow]warning:[/yellow] ") + escaped(line))
+
+
 def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 

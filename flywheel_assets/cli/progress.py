@@ -1,18 +1,19 @@
 """How far a command has come: bars with rate and time left on a terminal, plain lines elsewhere."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from flywheel_assets.cli.app import console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.progress import ProgressColumn
 
     from flywheel_assets.dagster_assets.turn import Run
+
+Shown = Callable[[int], AbstractContextManager[Callable[["Run"], None]]]
+"""Of so many asset days: what is told of each run."""
 
 
 @contextmanager
@@ -42,6 +43,12 @@ def progress(total: int) -> "Iterator[Callable[[Run], None]]":
         yield lambda run: bar.update(
             task, advance=weight(run), description=f"{run.last} {_what(run)}"
         )
+
+
+@contextmanager
+def silent(_: int) -> "Iterator[Callable[[Run], None]]":
+    """Show nothing: a script reads standard output."""
+    yield lambda _: None
 
 
 @contextmanager

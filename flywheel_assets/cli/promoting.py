@@ -1,13 +1,17 @@
 """Who decides: promote a version, roll back to one, train one again and compare."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flywheel_assets.cli.app import DECIDE, FlywheelName, app, console, find
+from flywheel_assets.cli.app import DECIDE, AsJson, FlywheelName, app, console, find, print_json
 from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
+
+if TYPE_CHECKING:
+    from flywheel_assets.dagster_assets.reproducing import Reproduction
 
 Why = Annotated[str, typer.Option(help="Goes into the ledger.")]
 Since = Annotated[
@@ -22,6 +26,7 @@ def promote(
     version: Annotated[int, typer.Argument(help="A registered version.")],
     why: Why,
     since: Since = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a version decide, from the first day on that is not decided yet."""
     from flywheel_assets.dagster_assets import promotions
@@ -29,6 +34,9 @@ def promote(
 
     day = since.date() if since else None
     made = promotions.promote(build_for(current_home()), find(name), version, why, day)
+    if as_json:
+        print_json({"flywheel": name, **asdict(made)})
+        return
     console.print(f"{name}: version {made.version} decides from {made.since} on.")
 
 
@@ -38,6 +46,7 @@ def rollback(
     why: Why,
     to: Annotated[int | None, typer.Option(help="A version; else the champion before.")] = None,
     since: Since = None,
+    as_json: AsJson = False,
 ) -> None:
     """Return to the champion before, or to a version, from the first undecided day on."""
     from flywheel_assets.dagster_assets import promotions
@@ -45,6 +54,9 @@ def rollback(
 
     day = since.date() if since else None
     made = promotions.rollback(build_for(current_home()), find(name), to, why, day)
+    if as_json:
+        print_json({"flywheel": name, **asdict(made)})
+        return
     console.print(f"{name}: back to version {made.version}, from {made.since} on.")
 
 
@@ -52,6 +64,7 @@ def rollback(
 def reproduce(
     name: FlywheelName,
     version: Annotated[int, typer.Argument(help="A registered version.")],
+    as_json: AsJson = False,
 ) -> None:
     """Train a version again from the rows its run names; exit 1 unless all is the same."""
     from flywheel_assets.dagster_assets.build import build_for
@@ -59,6 +72,15 @@ def reproduce(
 
     with working(f"Training version {version} again"):
         made = train_again(build_for(current_home()), find(name), version)
+    if as_json:
+        print_json({"flywheel": name, "version": version, **asdict(made)})
+    else:
+        _show(name, version, made)
+    if made.differences:
+        raise typer.Exit(1)
+
+
+def _show(name: str, version: int, made: "Reproduction") -> None:
     source = made.source
     console.print(
         f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "
@@ -66,6 +88,5 @@ def reproduce(
     )
     for difference in made.differences:
         console.print(f"different: {difference}")
-    if made.differences:
-        raise typer.Exit(1)
-    console.print(f"{name} version {version}: the same rows, the same predictions.")
+    if not made.differences:
+        console.print(f"{name} version {version}: the same rows, the same predictions.")

@@ -1,25 +1,25 @@
 """Turn a flywheel: over real sources, or with the simulated shop."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from flywheel_assets.cli.app import TURN, From, Name, To, app, console, find, today
-from flywheel_assets.cli.progress import progress, weight
+from flywheel_assets.cli.app import TURN, AsJson, From, Name, To, app, find, print_json, today, warn
+from flywheel_assets.cli.progress import Shown, progress, silent, weight
+from flywheel_assets.cli.turned import Turned, show, turned
+from flywheel_assets.cli.turned import as_json as told
 from flywheel_assets.declare.collect import SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import Home, current_home
 
-if TYPE_CHECKING:
-    from flywheel_assets.dagster_assets.turn import Clock, Turner
-    from flywheel_assets.worlds.shop import Shop
-
 DEMO_DAYS = timedelta(days=90)
 DAY = timedelta(days=1)
+NAMED = 3
+"""How many tables a warning names."""
 
 SourceDir = Annotated[
     Path | None,
@@ -31,14 +31,21 @@ SourceDir = Annotated[
 
 
 @app.command(rich_help_panel=TURN)
-def run(first: From, last: To, name: Name = None, source: SourceDir = None) -> None:
+def run(
+    first: From, last: To, name: Name = None, source: SourceDir = None, as_json: AsJson = False
+) -> None:
     """Turn a flywheel over a range of days; run again, it goes on where it was."""
     flywheel = find(name)
     home = current_home()
+    step = silent if as_json else progress
     if _simulated(home, flywheel, source):
-        _closed_loop(home, flywheel, first.date(), last.date())
+        made = _closed_loop(home, flywheel, first.date(), last.date(), step)
     else:
-        _replay(home, flywheel, first.date(), last.date(), source)
+        made = _replay(home, flywheel, first.date(), last.date(), source, step)
+    if as_json:
+        print_json(told(made))
+    else:
+        show(made)
 
 
 @app.command(rich_help_panel=TURN)
@@ -47,10 +54,17 @@ def demo() -> None:
     home = current_home()
     settings = home.settings()
     first = settings.start if settings else today() - DEMO_DAYS
-    _closed_loop(home, find("repurchase"), first, first + DEMO_DAYS - DAY)
+    show(_closed_loop(home, find("repurchase"), first, first + DEMO_DAYS - DAY, progress))
 
 
-def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Path | None) -> None:
+def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is told
+    home: Home,
+    flywheel: Flywheel,
+    first: date,
+    last: date,
+    source: Path | None,
+    shown: Shown,
+) -> Turned:
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
 
@@ -58,11 +72,12 @@ def _replay(home: Home, flywheel: Flywheel, first: date, last: date, source: Pat
     _check_range(first, last)
     ongoing = last >= today() - DAY
     home.extend(first, last, given, ongoing=ongoing, demo=False)
+    left = _unapplied(home, flywheel)
     turner = Turner(home, declared())
     runs = list(replay(flywheel, first, last))
-    with progress(sum(weight(r) for r in runs)) as step:
+    with shown(sum(weight(r) for r in runs)) as step:
         turner.turn(runs, step)
-    _summary(turner, flywheel, last)
+    return turned(turner, flywheel, first, last, left)
 
 
 def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
@@ -73,8 +88,8 @@ def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
     return {flywheel.views[0].fact.observation.name: str(folder)}
 
 
-def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> None:
-    from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
+def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown) -> Turned:
+    from flywheel_assets.dagster_assets.closed_loop import compare, prepare, turn_with
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.project import declared
@@ -82,13 +97,31 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date) -> Non
 
     _check_range(first, last)
     settings = home.extend(first, last, {}, ongoing=True, demo=True)
+    left = _unapplied(home, flywheel)
     shop = prepare(home, flywheel, ShopConfig(start=settings.start))
     turner = Turner(home, declared())
     total = weight(Run(tuple(whole(flywheel)), first, last))
-    with progress(total) as step:
+    with shown(total) as step:
         turn_with(shop, turner, flywheel, first, last, progress=step)
-    _summary(turner, flywheel, last)
-    _reward(shop, flywheel, last)
+    made = turned(turner, flywheel, first, last, left)
+    return replace(made, earned=compare(shop, flywheel, last))
+
+
+def _unapplied(home: Home, flywheel: Flywheel) -> tuple[str, ...]:
+    """Warn, before any data moves, of tables that are not as they are declared by now."""
+    from flywheel_assets.dagster_assets.planning import unapplied
+    from flywheel_assets.project import declared
+
+    changes = unapplied(home, declared(), flywheel)
+    if changes:
+        named = [f"{one.table} ({one.grade.name.lower()})" for one in changes]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        warn(
+            f"the declaration has changed, and is not applied to the days that are there: "
+            f"{', '.join(named[:NAMED])}{more}. This run builds on them as they are.",
+            "What changed: flywheel plan. To make those days again first: flywheel apply.",
+        )
+    return tuple(change.table for change in changes)
 
 
 def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
@@ -100,55 +133,6 @@ def _simulated(home: Home, flywheel: Flywheel, source: Path | None) -> bool:
         return False
     declared = home.source_path(observation.name, observation.source.path)
     return source is None and flywheel.name == "repurchase" and not declared.exists()
-
-
-def _summary(turner: "Turner", flywheel: Flywheel, last: date) -> None:
-    import polars as pl
-
-    from flywheel_assets.dagster_assets.build import build_for
-    from flywheel_assets.dagster_assets.closed_loop import row_counts
-    from flywheel_assets.dagster_assets.promotions import champion_as_of
-    from flywheel_assets.stages.challenge import MODEL_SCHEMA
-
-    build = build_for(turner.home)
-    table = Table("table", "rows")
-    for key, rows in row_counts(turner.home, flywheel).items():
-        table.add_row(key, f"{rows:,}")
-    console.print(table)
-    version = champion_as_of(build, flywheel, last)
-    if version is None:
-        console.print("Champion: none yet; the bootstrap rule decides.")
-    else:
-        trained = build.tables.read(f"{flywheel.name}/model", MODEL_SCHEMA).collect()
-        either = pl.any_horizontal(pl.col("version", "judged_version") == version)
-        found = trained.filter(either)
-        judged = "".join(
-            f", {row['metric']} {row['value']:.4f} on {row['n_holdout']:,} newer decisions"
-            for row in found.head(1).iter_rows(named=True)
-        )
-        console.print(f"Champion: {flywheel.model.name} version {version}{judged}.")
-    _time(turner.clock)
-    console.print(f"Tables: {turner.home.lakehouse}", soft_wrap=True)
-    console.print(f"Look at it: flywheel report {flywheel.name}, a page; flywheel ui, all of it.")
-
-
-def _time(clock: "Clock") -> None:
-    console.print(
-        f"{clock.runs} runs in {clock.wall:.0f} s ({clock.skipped} were done before); "
-        f"orchestration took {clock.orchestration:.0%} of it."
-    )
-
-
-def _reward(shop: "Shop", flywheel: Flywheel, last: date) -> None:
-    from flywheel_assets.dagster_assets.closed_loop import compare
-
-    earned = compare(shop, flywheel, last)
-    gain = earned.oracle - earned.bootstrap
-    share = f", {(earned.flywheel - earned.bootstrap) / gain:.0%} of the way" if gain > 0 else ""
-    console.print(
-        f"Revenue: flywheel £{earned.flywheel:,.0f}; bootstrap rule £{earned.bootstrap:,.0f}; "
-        f"oracle £{earned.oracle:,.0f}{share}; no contacts £{earned.nobody:,.0f}."
-    )
 
 
 def _check_range(first: date, last: date) -> None:

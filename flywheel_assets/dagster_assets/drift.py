@@ -1,6 +1,6 @@
 """<flywheel>/drift: each day against what the model that decided it was trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,14 +14,20 @@ from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
-from flywheel_assets.report import figures
+from flywheel_assets.report import figures, multiples
 from flywheel_assets.report.drifting import worst as worst_psi
 from flywheel_assets.stages import drift as stage
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.clock import days
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
 from flywheel_assets.stages.distance import Profile
-from flywheel_assets.stages.drift import DRIFT_COLUMNS, DRIFT_SCHEMA, PROFILE_SCHEMA, profiles
+from flywheel_assets.stages.drift import (
+    DRIFT_COLUMNS,
+    DRIFT_SCHEMA,
+    PROFILE_SCHEMA,
+    Measured,
+    profiles,
+)
 from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 
@@ -55,15 +61,19 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         for source in (*sources, *views):
             build.require(context, source, first, last)
         known: dict[int, dict[str, Profile]] = {}
-        frames = [_measure(build, flywheel, day, known) for day in days(first, last)]
-        frame = pl.concat(frames)
+        measured = [_measure(build, flywheel, day, known) for day in days(first, last)]
+        frame = pl.concat([one.rows for one in measured])
         build.tables.replace(key, frame, DRIFT_SCHEMA, first, last)
         history = build.tables.read(key, DRIFT_SCHEMA, first - LOOKED_BACK, last).collect()
         found = [_checks(flywheel, history, day) for day in days(first, last)]
         drifts = not all(check.passed for check in found[-1])
-        shown = {}
+        shown: dict[str, dg.MarkdownMetadataValue] = {}
         if drifts or draws(first, last):
             shown["over_time"] = over_time(history, flywheel)
+        # A dozen plots take as long as a day's measuring: not again each day that a drift lasts.
+        begins = any(one.since >= first for one in stage.drifted(history, last, SHIFT))
+        if begins or draws(first, last):
+            shown["features_against_training"] = against_training(measured, flywheel)
         furthest = frame.filter(measure="psi").group_by(PARTITION).agg(pl.col("value").max())
         by_day = {day: {"largest_psi": value} for day, value in furthest.iter_rows()}
         yield report(context, build, key, counts(frame), worst(found), by_day=by_day, **shown)
@@ -79,9 +89,20 @@ def over_time(history: pl.DataFrame, flywheel: Flywheel) -> dg.MarkdownMetadataV
     return plot(figures.drift(psi, bars.psi_warn, bars.psi_error, WIDTH), "PSI over time")
 
 
+def against_training(measured: Sequence[Measured], flywheel: Flywheel) -> dg.MarkdownMetadataValue:
+    """Draw the features of the newest day that a model decided over those of its training rows."""
+    features = set(stage.watched(flywheel))
+    for one in reversed(measured):
+        shares = {name: found for name, found in one.shares.items() if name in features}
+        if shares:
+            spec = multiples.distributions(shares, WIDTH)
+            return plot(spec, "Features decided on, over those trained on")
+    return dg.MetadataValue.md("No model has decided on any feature yet.")
+
+
 def _measure(
     build: Build, flywheel: Flywheel, day: date, known: dict[int, dict[str, Profile]]
-) -> pl.DataFrame:
+) -> Measured:
     name = flywheel.name
     decided = build.tables.read(f"{name}/decisions", decision_schema(flywheel), day, day).collect()
     matured = build.tables.read(f"{name}/training_set", training_schema(flywheel), day, day)

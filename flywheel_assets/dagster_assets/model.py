@@ -99,10 +99,10 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             if trains_on(model, day):
                 oldest, newest = window(flywheel, day)
                 build.require(context, source, oldest, newest)
-                row = _train(build, flywheel, day)
+                row, drawn = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
                 _promote(build, flywheel, day, row)
-                pictures = draw_judged(build, flywheel, day, row["judged_version"]) or pictures
+                pictures = drawn or pictures
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
@@ -145,8 +145,8 @@ def _numbers(frame: pl.DataFrame, metric: str) -> dict[date, dict[str, float]]:
     }
 
 
-def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
-    """Train, judge and register a challenger; the row says what came of it."""
+def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any], dict[str, str]]:
+    """Train, judge and register a challenger: the row that says what came of it, and pictures."""
     table, (first, last) = f"{flywheel.name}/training_set", window(flywheel, day)
     read = build.tables.version(table) or 0
     rows = build.tables.read(table, training_schema(flywheel), first, last, version=read)
@@ -178,11 +178,12 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
         champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
     matured = rows.collect()
     made = challenge(matured, flywheel, day, champion, admit)
+    holdout, pictures = split(matured, flywheel, day)[1], {}
     if made.verdict.value is not None:
-        holdout = split(matured, flywheel, day)[1]
         keep_importance(
             build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day)
         )
+        pictures = draw_judged(build, flywheel, day, registered[0], holdout, loaded_as[0])
     verdict = asdict(made.verdict)
     if registered:
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
@@ -201,7 +202,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> dict[str, Any]:
     }
     for version, source in sources.items():
         describe_version(build, flywheel, version, source, row)
-    return row
+    return row, pictures
 
 
 def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache, partial
 
 import dagster as dg
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
 from flywheel_assets.dagster_assets.carrying import carry, stricter
+from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.turn import FIRST, LAST, Run, Turner
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
@@ -86,7 +88,7 @@ def steps(
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
-    after, everything = meanings(wheels.values()), meanings(flywheels)
+    after, everything = meanings(wheels.values()), cache(partial(meanings, flywheels))
     epochs = {
         table: kept.epochs(table) or _unknown(tables, table)
         for table in dict.fromkeys([*after, *kept.tables()])
@@ -98,8 +100,8 @@ def steps(
         differing = [
             (epoch, c)
             for epoch in held
-            if not _is_of(table, epoch, everything)
             for c in _change(table, epoch, declared)
+            if not _is_of(table, epoch, everything())
         ]
         if not differing:
             continue
@@ -120,6 +122,22 @@ def steps(
             )
         )
     return found + _new(after, epochs)
+
+
+def unapplied(home: Home, flywheels: Sequence[Flywheel], turned: Flywheel) -> list[Change]:
+    """Give the changes below which a run of a flywheel would build on days as they were made.
+
+    They are of its tables, more than additions, and `apply` would carry them out: history, which
+    stays whatever is declared, asks for nothing.
+    """
+    ours = set(whole(turned))
+    return [
+        step.change
+        for step in steps(home, flywheels, {})
+        if step.change.table in ours
+        and step.change.grade > Grade.ADDITIVE
+        and (step.ranges or step.carried)
+    ]
 
 
 def _spans(

@@ -14,9 +14,7 @@ from flywheel_assets.dagster_assets.plots import draws_training
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.drawing import picture
-from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.model import scorer
-from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stages.predicted import Scorer
 from flywheel_assets.stores.promotions import Champion
 from flywheel_assets.stores.registry import TrainingRows
 
@@ -85,21 +83,24 @@ def describe_version(
     build.registry.describe_in_words(name, version, model_words(flywheel), words)
 
 
-def draw_judged(build: Build, flywheel: Flywheel, day: date, version: int | None) -> dict[str, str]:
+def draw_judged(  # noqa: PLR0913, PLR0917  which version, and what it was judged on
+    build: Build,
+    flywheel: Flywheel,
+    day: date,
+    version: int,
+    holdout: pl.DataFrame,
+    scored: Scorer,
+) -> dict[str, str]:
     """Draw how a version does on what it was judged on, and keep that on its MLflow run.
 
     Returns
     -------
     dict of str to str
-        Pictures by their titles; none without a version, or where a run does not draw.
+        Pictures by their titles; none where a run does not draw.
     """
-    if version is None or not draws_training(flywheel.model.retrain, day):
+    if not draws_training(flywheel.model.retrain, day):
         return {}
-    table, first = f"{flywheel.name}/training_set", day - flywheel.model.gate.holdout + DAY
-    holdout = build.tables.read(table, training_schema(flywheel), first, day).collect()
-    name = registered_name(flywheel)
-    loaded = build.models.load(name, version, flywheel.model.trusted_types)
-    shown = judged_figures(holdout, scorer(loaded, flywheel), flywheel)
+    name, shown = registered_name(flywheel), judged_figures(holdout, scored, flywheel)
     pictures = {title: picture(spec) for title, spec in shown.items()}
     for title, svg in pictures.items():
         build.registry.log_file(name, version, svg, f"plots/{title}.svg")

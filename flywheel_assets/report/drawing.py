@@ -4,8 +4,10 @@ Colours are named, not given: on the page they are variables of its style, so th
 light or dark with it. Where a picture stands alone one palette has to be legible on both.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 Spec = dict[str, Any]
@@ -82,7 +84,7 @@ def draw(spec: Spec, name: str, alt: str) -> str:
     alt : str
         What is seen on it, in words.
     """
-    svg = _renamed(_svg(spec), name)
+    svg = _renamed(_svg(json.dumps(spec)), name)
     size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
     width = round(float(size.group(1)) * _GROWS) if size else 0
     said = alt.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
@@ -93,13 +95,18 @@ def draw(spec: Spec, name: str, alt: str) -> str:
 
 def picture(spec: Spec) -> str:
     """Draw a file that stands alone, legible on light and on dark."""
-    return _coloured(_renamed(_svg(spec), "p"), _NEUTRAL)
+    return _coloured(_renamed(_svg(json.dumps(spec)), "p"), _NEUTRAL)
 
 
-def _svg(spec: Spec) -> str:
+@lru_cache(maxsize=4)
+def _svg(spec: str) -> str:
+    """Draw what JSON describes; what is kept in one place and shown in another is drawn once."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg({**spec, "config": _CONFIG | spec.get("config", {})})
+    described = json.loads(spec)
+    return vl_convert.vegalite_to_svg(
+        {**described, "config": _CONFIG | described.get("config", {})}
+    )
 
 
 def _renamed(svg: str, name: str) -> str:

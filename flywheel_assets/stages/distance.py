@@ -68,11 +68,59 @@ def profile_of(values: pl.Series, points: int = POINTS) -> Profile:
     return Profile(found, below, after, len(values), missing)
 
 
-def psi(reference: Profile, values: pl.Series, bins: int = BINS) -> tuple[float, float]:
-    """Compute the population stability index of a column against its profile.
+@dataclass(frozen=True, eq=False)
+class Binned:
+    """The shares of a column in the same bins: of the training rows, and of others.
 
-    Bins are the profile's quantiles, nulls have their own; of text, each of the commonest values
-    has one, and all others share one.
+    Parameters
+    ----------
+    label : tuple of str, (n_bins,)
+        What a bin holds, in order; missing values have the last.
+    trained, now : ndarray of float64, (n_bins,)
+        Each sums to 1.
+    n_trained, n_now : int
+    """
+
+    label: tuple[str, ...]
+    trained: Floats
+    now: Floats
+    n_trained: int
+    n_now: int
+
+
+def binned(reference: Profile, values: pl.Series, bins: int = BINS) -> Binned:
+    """Count a column in the bins of its profile.
+
+    Bins are the profile's quantiles; of text, each of the commonest values has one, and all others
+    share one.
+
+    Examples
+    --------
+    >>> made = binned(profile_of(pl.Series([0.0, 0.0, 1.0, None])), pl.Series([0.0, 7.0]))
+    >>> made.label, made.trained, made.now
+    (('to 0', 'over 0', 'missing'), array([0.5 , 0.25, 0.25]), array([0.5, 0.5, 0. ]))
+    """
+    known = _known(values)
+    n, m = reference.n_rows, len(values)
+    share = (n - reference.n_null) / max(n, 1)
+    if reference.categorical:
+        label, p, q = _of_categories(reference, known, bins)
+    else:
+        edges = _edges(reference, bins)
+        position = np.searchsorted(reference.value, edges, "right") - 1
+        p = np.diff(np.concatenate([[0.0], reference.at_most[position], [1.0]]))
+        ordered = np.sort(known.to_numpy().astype(np.float64))
+        cumulated = np.searchsorted(ordered, edges, "right") / max(len(ordered), 1)
+        q = np.diff(np.concatenate([[0.0], cumulated, [1.0]]))
+        label = [f"to {edge:.4g}" for edge in edges]
+        label.append(f"over {edges[-1]:.4g}" if len(edges) else "any")
+    there = len(known) / max(m, 1)
+    trained, now = np.append(p * share, 1 - share), np.append(q * there, 1 - there)
+    return Binned((*label, "missing"), trained, now, n, m)
+
+
+def psi(shares: Binned) -> tuple[float, float]:
+    """Compute the population stability index of a column against its profile.
 
     Returns
     -------
@@ -83,8 +131,7 @@ def psi(reference: Profile, values: pl.Series, bins: int = BINS) -> tuple[float,
     """
     from scipy.stats import chi2
 
-    p, q = _binned(reference, values, bins)
-    n, m = reference.n_rows, len(values)
+    p, q, n, m = shares.trained, shares.now, shares.n_trained, shares.n_now
     if not n or not m:
         return np.nan, np.nan
     used = int(((p > 0) | (q > 0)).sum())
@@ -121,24 +168,6 @@ def _known(values: pl.Series) -> pl.Series:
     return values.cast(pl.Float64).drop_nulls().drop_nans()
 
 
-def _binned(reference: Profile, values: pl.Series, bins: int) -> tuple[Floats, Floats]:
-    """Give the shares of the bins, of the profile and of values, nulls last."""
-    known = _known(values)
-    n, m = reference.n_rows, len(values)
-    share = (n - reference.n_null) / max(n, 1)
-    if reference.categorical:
-        p, q = _of_categories(reference, known, bins)
-    else:
-        edges = _edges(reference, bins)
-        position = np.searchsorted(reference.value, edges, "right") - 1
-        p = np.diff(np.concatenate([[0.0], reference.at_most[position], [1.0]]))
-        ordered = np.sort(known.to_numpy().astype(np.float64))
-        cumulated = np.searchsorted(ordered, edges, "right") / max(len(ordered), 1)
-        q = np.diff(np.concatenate([[0.0], cumulated, [1.0]]))
-    there = len(known) / max(m, 1)
-    return np.append(p * share, 1 - share), np.append(q * there, 1 - there)
-
-
 def _edges(reference: Profile, bins: int) -> Floats:
     """Give values of the profile, as near its quantiles as they are; each ends a bin."""
     if not len(reference.value):
@@ -149,13 +178,17 @@ def _edges(reference: Profile, bins: int) -> Floats:
     return np.asarray(edges[edges < reference.value[-1]], dtype=np.float64)
 
 
-def _of_categories(reference: Profile, known: pl.Series, bins: int) -> tuple[Floats, Floats]:
+def _of_categories(
+    reference: Profile, known: pl.Series, bins: int
+) -> tuple[list[str], Floats, Floats]:
     share = reference.at_most - reference.below
     top = np.argsort(-share, kind="stable")[: bins - 1]
     counts = dict(known.value_counts().iter_rows())
     n = max(len(known), 1)
-    q = np.array([counts.get(str(reference.value[i]), 0) / n for i in top])
-    return np.append(share[top], 1 - share[top].sum()), np.append(q, 1 - q.sum())
+    names = [str(reference.value[i]) for i in top]
+    q = np.array([counts.get(name, 0) / n for name in names])
+    p = share[top]
+    return [*names, "others"], np.append(p, 1 - p.sum()), np.append(q, 1 - q.sum())
 
 
 def _floored(share: Floats) -> Floats:

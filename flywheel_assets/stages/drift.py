@@ -15,7 +15,7 @@ from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Drift
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.stages.distance import BINS, Profile, ks, profile_of, psi
+from flywheel_assets.stages.distance import BINS, Binned, Profile, binned, ks, profile_of, psi
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.policy import draw
 from flywheel_assets.stages.predicted import Floats, Predicted
@@ -118,6 +118,25 @@ def watched(flywheel: Flywheel) -> list[str]:
     return [n for n in flywheel.model.features if n not in flywheel.policy.arm_features]
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One day against the training rows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of ``<flywheel>/drift``: one for each column and measure; ``level`` is ok, warn or error,
+        and ok while chance explains the value. A row without measure, value and level is of a
+        column that cannot be measured: decisions do not see it any longer, or the version has no
+        profile.
+    shares : dict of str to Binned
+        Of each column that was measured, what its index was summed of.
+    """
+
+    rows: pl.DataFrame
+    shares: dict[str, Binned]
+
+
 def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
     decided: pl.DataFrame,
     matured: pl.DataFrame,
@@ -125,7 +144,7 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
     flywheel: Flywheel,
     version: int | None,
     day: date,
-) -> pl.DataFrame:
+) -> Measured:
     """Measure one day against the training rows of the model that decided it.
 
     Parameters
@@ -139,15 +158,9 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
     version : int, optional
         That decided; None for the bootstrap rule, for which nothing is measured but the calibration
         of what models had decided before.
-
-    Returns
-    -------
-    DataFrame
-        A row for each column and measure; ``level`` is ok, warn or error, and ok while chance
-        explains the value. A row without measure, value and level for a column that cannot be
-        measured: decisions do not see it any longer, or the version has no profile.
     """
     bars, found, unmeasured = flywheel.model.drift, [], []
+    shares: dict[str, Binned] = {}
     expected = [] if version is None else [*watched(flywheel), SCORE, LABEL]
     for name in references or expected:
         reference, source = references.get(name), matured if name == LABEL else decided
@@ -157,8 +170,9 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
             unmeasured.append((day, name, None, None, None, None, source.height, version))
             continue
         values = source[name]
+        shares[name] = binned(reference, values)
         for measure, (value, chance) in (
-            ("psi", psi(reference, values)),
+            ("psi", psi(shares[name])),
             ("ks", ks(reference, values)),
         ):
             if np.isfinite(value):
@@ -168,7 +182,8 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
         (day, name, measure, value, chance, _level(bars, measure, value, chance), n, version)
         for name, measure, value, chance, n in found
     ]
-    return pl.DataFrame([*rows, *unmeasured], schema=DRIFT_SCHEMA, orient="row")
+    frame = pl.DataFrame([*rows, *unmeasured], schema=DRIFT_SCHEMA, orient="row")
+    return Measured(frame, shares)
 
 
 def not_measured(history: pl.DataFrame, day: date) -> list[str]:
