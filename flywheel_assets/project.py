@@ -84,10 +84,13 @@ def _listed(place: str) -> tuple[Flywheel, ...]:
     except FlywheelError:
         raise
     except Exception as error:
+        where = _where(error)
         raise DeclarationError(
             expected=f"a module {module!r} that lists flywheels",
-            found=f"{type(error).__name__}: {error}{_where(error)}",
-            remedy=f"mend it, or correct flywheels= in [tool.flywheel], or {PLACE}",
+            found=f"{type(error).__name__}: {error}{where}",
+            remedy="mend that line; `flywheel validate` says when it is sound"
+            if where or isinstance(error, SyntaxError)
+            else f"mend it, or correct flywheels= in [tool.flywheel], or {PLACE}",
         ) from error
     listed = found if isinstance(found, tuple | list) else ()
     if not listed or not all(isinstance(one, Flywheel) for one in listed):

@@ -229,6 +229,16 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: shelf(exploration=Thompson()),
         "replicates=20",
     ),
+    "a column of later rows": (
+        lambda: replace(order_lines, derive={"next": pl.col("quantity").shift(-1)}),
+        "an Aggregation over a window",
+    ),
+    "a column that compares with all rows, later ones among them": (
+        lambda: replace(
+            order_lines, derive={"more": pl.col("quantity") - pl.col("quantity").mean()}
+        ),
+        "an Aggregation over a window",
+    ),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (
         lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),

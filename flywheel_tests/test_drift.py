@@ -15,16 +15,20 @@ from flywheel_assets import Drift
 from flywheel_assets.dagster_assets.drift import _checks
 from flywheel_assets.declare.learn import Learner
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.stages.distance import binned, ks, profile_of, psi
+from flywheel_assets.stages.distance import binned, ks, like, profile_of, psi
 from flywheel_assets.stages.drift import (
     DRIFT_SCHEMA,
     calibration_by_chance,
     drift,
     drifted,
     not_measured,
+    profile,
+    profiles,
+    watched,
 )
 from flywheel_assets.stages.metrics import expected_calibration_error
-from flywheel_assets.stages.training_set import LABEL
+from flywheel_assets.stages.predicted import Predicted
+from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_tests.logged import flywheel as arms_flywheel
 
 DAY = date(2026, 1, 31)
@@ -186,3 +190,47 @@ def test_what_cannot_be_measured_is_said() -> None:
     assert [(c.passed, c.warns) for c in checks[:3]] == [(False, True)] * 3
     by_rule = drift(decided, matured, {}, repurchase, None, DAY).rows
     assert not_measured(by_rule, DAY) == []
+
+
+def test_a_feature_that_was_never_there_is_noticed_when_it_comes() -> None:
+    """Its profile is empty, and all of the day is where nothing was."""
+    empty = profile_of(pl.Series([None] * 500, dtype=pl.Float64))
+    for now in (pl.Series([1.0] * 500), pl.Series(["uk"] * 500)):
+        assert like(empty, now)
+        assert psi(binned(empty, now))[0] == pytest.approx(2 * (1 - 1e-4) * np.log(1 / 1e-4))
+        assert np.isnan(ks(empty, now)[0])
+    assert psi(binned(empty, pl.Series([None] * 9, dtype=pl.Float64)))[0] == 0
+
+
+def test_a_profile_of_nothing_is_kept() -> None:
+    """Written and read again it is a profile without values, not no profile."""
+    chance = np.random.default_rng(0)
+    rows = rows_of(200, chance)
+    never = watched(repurchase)[0]
+    rows = rows.with_columns(pl.lit(None, dtype=rows.schema[never]).alias(never))
+    made = profile(rows, Predicted(chance.random((200, 1))), repurchase, 1, DAY)
+    read = profiles(made)
+    assert (read[never].n_rows, read[never].n_null, len(read[never].value)) == (200, 200, 0)
+    came = rows.with_columns(pl.lit(5).cast(rows.schema[never]).alias(never))
+    found = drift(came.with_columns(score=0.5), rows.clear(), read, repurchase, 1, DAY).rows
+    assert found.filter(column=never, measure="psi")["value"].item() > 10
+    assert never not in not_measured(found, DAY)
+
+
+def test_what_became_text_is_not_measured() -> None:
+    """Numbers and text have nothing to be compared by: that is said, and stops nothing."""
+    assert not like(profile_of(pl.Series([1.0, 2.0])), pl.Series(["a"]))
+    assert not like(profile_of(pl.Series(["a", "b"])), pl.Series([1.0]))
+    assert like(profile_of(pl.Series(["a", "b"])), pl.Series(["c"]))
+
+
+def rows_of(n_rows: int, chance: np.random.Generator) -> pl.DataFrame:
+    """Make training rows of numbers."""
+    schema = training_schema(repurchase)
+    drawn = {
+        name: pl.Series(chance.integers(0, 2, n_rows)).cast(dtype)
+        if dtype != pl.String
+        else pl.Series(["1"] * n_rows)
+        for name, dtype in schema.items()
+    }
+    return pl.DataFrame(drawn)

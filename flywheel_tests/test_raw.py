@@ -366,3 +366,12 @@ def test_online_retail_days_are_read_whole(tmp_path: Path) -> None:
         assert frame[PROBLEM].null_count() == frame.height
         cells = frame.select(pl.col(header).fill_null("")).rows()
         assert cells == [tuple(r) for r in records]
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_separator_is_guessed(tmp_path: Path, mark: str) -> None:
+    """One column with separators in its name: that is what the file lacks, not a column."""
+    with pytest.raises(SourceError) as refused:
+        read_csv(written(tmp_path, mark.join("abc") + "\n1\n"), ABC)
+    assert f"declare separator={mark!r}" in str(refused.value)
+    assert "old_names" not in str(refused.value)

@@ -97,6 +97,8 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         "FLYWHEEL_HOME": str(home.root),
         "FLYWHEEL_MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Nothing here uses MLflow's jobs, whose workers outlive Ctrl-C by half a minute.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     servers = {
         name: subprocess.Popen(command, env=environment)  # noqa: S603  programs of this environment

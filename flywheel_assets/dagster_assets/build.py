@@ -107,6 +107,7 @@ class Build:
         ------
         MissingPartitionError
         """
+        self.require_table(key)
         first = max(first, self.settings.start)
         there = context.instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
         missing = [d.isoformat() for d in days(first, last) if d.isoformat() not in there]
@@ -115,6 +116,21 @@ class Build:
                 expected=f"{key} from {first} to {last}",
                 found=f"{len(missing)} days without it, {', '.join(missing[:3])} first",
                 remedy=f"materialize them: flywheel run --from {missing[0]} --to {missing[-1]}",
+            )
+
+    def require_table(self, key: str) -> None:
+        """Refuse to go on where a table that runs have made is not there any more.
+
+        Raises
+        ------
+        MissingPartitionError
+        """
+        made = self.declared.lost(key, self.tables)
+        if made:
+            raise MissingPartitionError(
+                expected=f"{key}, which runs made from {made[0].first} to {made[-1].last}",
+                found=f"no table at {self.tables.path(key)}",
+                remedy="put its folder back, or make it again: flywheel plan, flywheel apply",
             )
 
 

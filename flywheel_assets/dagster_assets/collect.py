@@ -109,6 +109,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        build.require_table(key)
         work = Collecting(observation, build.home, build.settings)
         length = min(CHUNK, max(observation.duplicates_within, DAY))
         totals: Counter[date] = Counter()

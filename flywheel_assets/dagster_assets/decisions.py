@@ -78,6 +78,7 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        build.require_table(key)
         _require_counted(build, flywheel, first, last)
         for source in sources:
             build.require(context, source, first, last)

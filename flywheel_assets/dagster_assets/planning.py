@@ -31,6 +31,8 @@ PARTS = ("added", "changed", "removed", "touched", "carried")
 BESIDE = frozenset({"promotions"})
 """What is written with another table, and has no runs of its own."""
 
+_NOTHING_KNOWN = Meaning(columns={})
+
 
 @dataclass(frozen=True)
 class Step:
@@ -84,13 +86,14 @@ def steps(
     """Hold what is declared against every partition of a home, in the order of the loop.
 
     A flywheel that has never decided here is not planned: `flywheel run` begins it. Partitions of
-    which nothing is known, from before runs kept what they were made by, are made again.
+    which nothing is known, from before runs kept what they were made by, are made again, and so are
+    all of a table that is not there any more.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
     after, everything = meanings(wheels.values()), cache(partial(meanings, flywheels))
     epochs = {
-        table: kept.epochs(table) or _unknown(tables, table)
+        table: _epochs(kept, tables, table, is_declared=table in after)
         for table in dict.fromkeys([*after, *kept.tables()])
     }
     rules = stricter(tables, list(wheels.values()), after, epochs)
@@ -140,6 +143,13 @@ def unapplied(home: Home, flywheels: Sequence[Flywheel], turned: Flywheel) -> li
     ]
 
 
+def _epochs(kept: Declared, tables: Tables, table: str, *, is_declared: bool) -> list[Epoch]:
+    lost = kept.lost(table, tables) if is_declared else []
+    if lost:
+        return [Epoch(lost[0].first, lost[-1].last, _NOTHING_KNOWN)]
+    return kept.epochs(table) or _unknown(tables, table)
+
+
 def _spans(
     differing: Sequence[tuple[Epoch, Change]], *, recomputes: bool
 ) -> tuple[tuple[date, date], ...]:
@@ -169,7 +179,7 @@ def _unknown(tables: Tables, table: str) -> list[Epoch]:
     if table.rsplit("/", maxsplit=1)[-1] in BESIDE or not tables.exists(table):
         return []
     days = tables.days(table)
-    return [Epoch(days[0], days[-1], Meaning(columns={}))] if days else []
+    return [Epoch(days[0], days[-1], _NOTHING_KNOWN)] if days else []
 
 
 def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) -> list[Step]:
@@ -242,14 +252,16 @@ def apply(
     FlywheelError
         From the run that fails; what was done before stays.
     """
-    after = meanings(turner.flywheels)
+    after, kept = meanings(turner.flywheels), Declared(turner.home.declared)
     for step in planned:
         table = step.change.table
         if table not in after:
-            Declared(turner.home.declared).let_go(table)
+            kept.let_go(table)
         if step.carried:
             carry(turner.home, turner.flywheels, after[table], table, step.carried)
         for first, last in step.ranges:
+            if kept.lost(table, Tables(turner.home.lakehouse)):
+                kept.record(table, first, last, _NOTHING_KNOWN)
             run = Run(_materialized_with(table, turner), first, last)
             turner.force(run)
             progress(run)

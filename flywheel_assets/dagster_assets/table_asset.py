@@ -71,6 +71,7 @@ def table_asset(  # noqa: PLR0913  what differs from one table asset to the next
     @stage_asset([spec], stage, contract.checks if contract else {})
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        build.require_table(key)
         for upstream, oldest, newest in needs(first, last):
             build.require(context, upstream, oldest, newest)
         rows: Counter[date] = Counter()

@@ -25,6 +25,8 @@ from flywheel_assets.stores.home import Home
 UPSTREAM_CHUNK = timedelta(days=92)
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
+_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+
 
 @dataclass(frozen=True)
 class Run:
@@ -164,11 +166,19 @@ class Turner:
                 self.clock.steps += took
                 self.clock.by_asset[name] = self.clock.by_asset.get(name, 0.0) + took
         if not result.success:
+            if _interrupted(result):
+                raise KeyboardInterrupt
             raise FlywheelError(
                 expected=f"{', '.join(run.assets)} from {run.first} to {run.last}",
                 found=_why(result),
                 remedy="mend that and run the same command again: it goes on where it was",
             )
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Say whether somebody wanted the run to end: Ctrl-C comes to a step as an error."""
+    raised = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
+    return any(error and error.cls_name == _INTERRUPTED for error in raised)
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -128,6 +128,21 @@ def check_expression(expression: pl.Expr, valid: Iterable[str], what: str) -> No
             remedy="write pl.col('a'), pl.col('b') for pl.col('a', 'b') or a selector",
         )
     check_columns(expression.meta.root_names(), valid, what)
+    if not _row_by_row(expression):
+        raise DeclarationError(
+            expected=f"{what} from the columns of its own row",
+            found=str(expression),
+            remedy="what looks at other rows, some of them later, is an Aggregation over a window",
+        )
+
+
+def _row_by_row(expression: pl.Expr) -> bool:
+    """Say whether each value depends on its own row alone, for all that can be known of it."""
+    try:
+        alone = expression.meta.is_row_separable
+    except pl.exceptions.ColumnNotFoundError:  # a Python function
+        return True
+    return alone() and all(_row_by_row(part) for part in expression.meta.pop())
 
 
 def check_choice(value: str, valid: Sequence[str], what: str) -> None:

@@ -103,7 +103,9 @@ def binned(reference: Profile, values: pl.Series, bins: int = BINS) -> Binned:
     known = _known(values)
     n, m = reference.n_rows, len(values)
     share = (n - reference.n_null) / max(n, 1)
-    if reference.categorical:
+    if not len(reference.value):
+        label, p, q = ["any"], np.ones(1), np.ones(1)
+    elif reference.categorical:
         label, p, q = _of_categories(reference, known, bins)
     else:
         edges = _edges(reference, bins)
@@ -117,6 +119,11 @@ def binned(reference: Profile, values: pl.Series, bins: int = BINS) -> Binned:
     there = len(known) / max(m, 1)
     trained, now = np.append(p * share, 1 - share), np.append(q * there, 1 - there)
     return Binned((*label, "missing"), trained, now, n, m)
+
+
+def like(reference: Profile, values: pl.Series) -> bool:
+    """Say whether a column can be held against a profile: both text or neither, or it was empty."""
+    return not len(reference.value) or reference.categorical == (_known(values).dtype == pl.String)
 
 
 def psi(shares: Binned) -> tuple[float, float]:

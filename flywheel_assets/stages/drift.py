@@ -5,7 +5,7 @@ rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -15,7 +15,7 @@ from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Drift
 from flywheel_assets.declare.rules import PARTITION
-from flywheel_assets.stages.distance import BINS, Binned, Profile, binned, ks, profile_of, psi
+from flywheel_assets.stages.distance import BINS, Binned, Profile, binned, ks, like, profile_of, psi
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.policy import draw
 from flywheel_assets.stages.predicted import Floats, Predicted
@@ -56,6 +56,7 @@ DRIFT_COLUMNS = {
     "version": "The model that decided.",
 }
 OK, WARN, ERROR = "ok", "warn", "error"
+_NOTHING = np.full(1, np.nan)
 
 
 def profile(
@@ -73,15 +74,18 @@ def profile(
     frames = []
     for values in [*columns, score, rows[LABEL]]:
         made = profile_of(values)
+        if not len(made.value):
+            # Nothing was there to see: that is kept, so that it is noticed when something is.
+            made = replace(made, value=np.full(1, np.nan), below=_NOTHING, at_most=_NOTHING)
         blank = pl.Series([None] * len(made.value), dtype=pl.String)
-        given = pl.Series(made.value)
+        given = pl.Series(made.value, nan_to_null=True)
         frames.append(
             pl.DataFrame(
                 {
                     "value": blank.cast(pl.Float64) if made.categorical else given,
                     "category": given if made.categorical else blank,
-                    "below": made.below,
-                    "at_most": made.at_most,
+                    "below": pl.Series(made.below, nan_to_null=True),
+                    "at_most": pl.Series(made.at_most, nan_to_null=True),
                 }
             ).with_columns(
                 pl.lit(day).alias(PARTITION),
@@ -102,13 +106,15 @@ def profiles(rows: pl.DataFrame) -> dict[str, Profile]:
     for (name,), unsorted in rows.partition_by("column", as_dict=True).items():
         text = unsorted["category"].null_count() < unsorted.height
         part = unsorted.sort("category" if text else "value")
+        n_rows, n_null = part["n_rows"][0], part["n_null"][0]
+        part = part.drop_nulls("at_most")
         value = part["category" if text else "value"].to_numpy()
         found[str(name)] = Profile(
             value.astype(str) if text else value,
             part["below"].to_numpy(),
             part["at_most"].to_numpy(),
-            part["n_rows"][0],
-            part["n_null"][0],
+            n_rows,
+            n_null,
         )
     return found
 
@@ -127,8 +133,8 @@ class Measured:
     rows : DataFrame
         Of ``<flywheel>/drift``: one for each column and measure; ``level`` is ok, warn or error,
         and ok while chance explains the value. A row without measure, value and level is of a
-        column that cannot be measured: decisions do not see it any longer, or the version has no
-        profile.
+        column that cannot be measured: decisions do not see it any longer, its type is another,
+        or the version has no profile.
     shares : dict of str to Binned
         Of each column that was measured, what its index was summed of.
     """
@@ -166,7 +172,7 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
         reference, source = references.get(name), matured if name == LABEL else decided
         if source.is_empty():
             continue
-        if reference is None or name not in source.columns:
+        if reference is None or name not in source.columns or not like(reference, source[name]):
             unmeasured.append((day, name, None, None, None, None, source.height, version))
             continue
         values = source[name]

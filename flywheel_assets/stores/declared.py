@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.stores import disk
+from flywheel_assets.stores.tables import Tables
 
 DAY = timedelta(days=1)
 
@@ -74,6 +75,16 @@ class Declared:
             else:
                 found.append((day, day, name))
         return [Epoch(first, last, self._meaning(name)) for first, last, name in found]
+
+    def lost(self, table: str, tables: Tables) -> list[Epoch]:
+        """Give what was recorded of a table that is not there any more; nothing for one that is.
+
+        A table that is to be made again, of which only that is recorded, is not lost.
+        """
+        if tables.exists(table):
+            return []
+        made = self.epochs(table)
+        return made if any(epoch.meaning.columns for epoch in made) else []
 
     def let_go(self, table: str) -> None:
         """Forget what made a table that is no longer declared; its data stays where it is."""

@@ -20,6 +20,7 @@ _CUT = (
     "(declare final_newline=False if this source writes files so)"
 )
 _SMALLEST_PARQUET = 12
+_SEPARATORS = ";\t|,"
 _REMEDY = "for files from before the field was added or renamed declare its default or old_names"
 
 Older: TypeAlias = Mapping[str, tuple[tuple[str, ...], bool]]
@@ -319,7 +320,12 @@ def _shape(
         if found is not None:
             shape[column] = found
         elif not may_lack:
+            other = next(
+                (mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]), ""
+            )
             remedy = f"{nearest(column, header)}; {_REMEDY}"
+            if other:
+                remedy = f"declare separator={other!r}"
             _refuse(path, f"a column {column!r}", ", ".join(header), remedy)
     return shape
 
