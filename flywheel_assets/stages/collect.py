@@ -400,7 +400,7 @@ def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
         closed = closed.dt.replace_time_zone(zone, non_existent="null")
         if source.event_time is not None:
             future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
-        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
+        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay_in_days
         said = pl.lit("known_at: expected a time of the file's day, found a later one")
         broken.append((late & ~future, said))
     said = pl.format("event_time: expected a time that has been, found {}", event)
