@@ -58,3 +58,17 @@ def test_a_delay_of_part_of_a_day(
     )
     assert reasons == []
     assert [(who, found.day) for who, found in rows] == [(1, known[0]), (2, known[1])]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("Atlantic/Azores", date(2025, 10, 25)), ("America/Havana", date(2025, 11, 1))],
+)
+def test_a_day_that_ends_at_two_midnights(tmp_path: Path, zone: str, day: date) -> None:
+    """Where clocks go back to midnight, a day ends with the second of the two."""
+    lines = [f"1,a,0.5,{day} 12:00:00", f"2,a,0.5,{day + DAY} 00:30:00", f"3,a,0.5,{day + 3 * DAY}"]
+    source = DailyFiles(path="x", event_time="at", time_zone=zone)
+    rows, reasons = collected(tmp_path, source, {day: "\n".join(lines) + "\n"}, day, day + 2 * DAY)
+    assert [who for who, _ in rows] == [1, 2]
+    assert len(reasons) == 1
+    assert "expected a time that has been" in reasons[0]

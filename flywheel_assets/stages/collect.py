@@ -397,7 +397,8 @@ def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
         closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
         # A file's day is the product's; the day of a row that was read is ours.
         zone = source.time_zone if isinstance(source, DailyFiles) else "UTC"
-        closed = closed.dt.replace_time_zone(zone, non_existent="null")
+        # Of two midnights the later: what may still be of the day is not refused.
+        closed = closed.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
         if source.event_time is not None:
             future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
         late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay_in_days
