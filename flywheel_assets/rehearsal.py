@@ -240,7 +240,8 @@ class Remembered:
             rows = facts(new[fact.observation.name], earlier, fact)
             self._facts[fact] = pl.concat([earlier, rows])
         for dimension, earlier in self._dimensions.items():
-            rows = changes(new[dimension.observation.name], earlier, dimension)
+            name = dimension.observation.name
+            rows = changes(new[name], earlier, dimension, self._observed[name].lazy())
             self._dimensions[dimension] = pl.concat([earlier, rows])
 
     def fact(self, fact: Fact, first: date | None) -> pl.DataFrame:

@@ -77,7 +77,8 @@ def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinitio
     def make(first: date, last: date) -> pl.DataFrame:
         observations = build.tables.read(source, given, first, last).collect()
         earlier = build.tables.read(key, schema, None, first - DAY).collect()
-        return changes(observations, earlier, dimension)
+        told = build.tables.read(source, given, None, first - DAY)
+        return changes(observations, earlier, dimension, told)
 
     return table_asset(
         build,

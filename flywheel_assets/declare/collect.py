@@ -1,5 +1,6 @@
 """Collect: the entity, what is observed of it, and where the records come from."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,6 +109,12 @@ class _Dated:
         """The declared formats of times, in the order in which they are tried."""
         declared = self.time_format
         return (declared,) if isinstance(declared, str) else declared or ()
+
+    @property
+    def delay_in_days(self) -> timedelta:
+        """The delay in whole days, rounded up: how many partitions later it may be known."""
+        day = timedelta(days=1)
+        return math.ceil(self.delay / day) * day
 
     def source_column(self, field_name: str) -> str:
         """Name the source column that holds a field."""

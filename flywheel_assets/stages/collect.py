@@ -24,8 +24,8 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.declare.shape import Columns
+from flywheel_assets.stages.times import UTC_TIME, first_moment, parse_time
 
-UTC_TIME = pl.Datetime("us", "UTC")
 LINKS = (DECISION_ID, CORRECTS, RETRACTS)
 """What a record may say of others: the decision that it answers, what it replaces or withdraws."""
 SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
@@ -36,7 +36,6 @@ Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
 """When a rule is broken, and what is then said."""
 BY_DAY = (DailyFiles, SqlSource)
 """Sources whose records come with the day on which they arrived."""
-_ISO_8601 = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "reason": pl.String(),
@@ -257,7 +256,7 @@ def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -
     value = pl.col(column)
     found = raw.schema[column]
     if dtype.is_temporal():
-        return _parse_time(value, found, dtype, source)
+        return parse_time(value, found, dtype, source)
     if dtype.is_numeric() and found == pl.String:
         value = _number_text(value, source)
     if dtype.is_integer():
@@ -291,39 +290,6 @@ def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Ex
     cast = value.cast(dtype, strict=False)
     # Neither NaN nor an infinity is a number that can be summed and taken away again.
     return pl.when(cast.is_finite()).then(cast) if dtype.is_float() else cast
-
-
-def _parse_time(value: pl.Expr, found: pl.DataType, dtype: pl.DataType, source: Source) -> pl.Expr:
-    """Read a time; one that says its own offset from UTC needs no declared time zone."""
-    if found == pl.String:
-        moment = _parse_text(value, source)
-    elif isinstance(found, pl.Datetime) and found.time_zone is not None:
-        moment = value.dt.convert_time_zone("UTC").cast(UTC_TIME)
-    else:
-        moment = _localize(value.cast(pl.Datetime("us"), strict=False), source)
-    if dtype == pl.Date:
-        return moment.dt.convert_time_zone(source.time_zone).dt.date()
-    return moment
-
-
-def _parse_text(value: pl.Expr, source: Source) -> pl.Expr:
-    def read(time_format: str) -> pl.Expr:
-        if "%z" in time_format:
-            return value.str.to_datetime(time_format, strict=False, time_unit="us", time_zone="UTC")
-        return _localize(value.str.to_datetime(time_format, strict=False, time_unit="us"), source)
-
-    moments = [read(f) for f in source.time_formats or _ISO_8601]
-    if not source.time_formats:
-        day = value.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-        aware = value.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
-        moments += [_localize(day, source), aware]
-    return pl.coalesce(moments)
-
-
-def _localize(value: pl.Expr, source: Source) -> pl.Expr:
-    return value.dt.replace_time_zone(
-        source.time_zone, ambiguous="earliest", non_existent="null"
-    ).dt.convert_time_zone("UTC")
 
 
 def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
@@ -394,13 +360,13 @@ def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
             broken.append((parsed.is_null(), said))
     future = event > known + tolerance
     if isinstance(source, BY_DAY):
-        closed = (pl.col(FILE_DAY) + pl.duration(days=1)).cast(pl.Datetime("us"))
         # A file's day is the product's; the day of a row that was read is ours.
         zone = source.time_zone if isinstance(source, DailyFiles) else "UTC"
-        closed = closed.dt.replace_time_zone(zone, non_existent="null")
+        # Of two midnights the later: what may still be of the day is not refused.
+        closed = first_moment(pl.col(FILE_DAY) + pl.duration(days=1), zone, ambiguous="latest")
         if source.event_time is not None:
-            future = future | (event >= closed.dt.convert_time_zone("UTC") + tolerance)
-        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay
+            future = future | (event >= closed + tolerance)
+        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay_in_days
         said = pl.lit("known_at: expected a time of the file's day, found a later one")
         broken.append((late & ~future, said))
     said = pl.format("event_time: expected a time that has been, found {}", event)

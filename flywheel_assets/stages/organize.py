@@ -120,9 +120,15 @@ def dimension_schema(dimension: Dimension) -> Columns:
 
 
 def changes(
-    observations: pl.DataFrame, earlier: pl.DataFrame, dimension: Dimension
+    observations: pl.DataFrame,
+    earlier: pl.DataFrame,
+    dimension: Dimension,
+    told: pl.LazyFrame | None = None,
 ) -> pl.DataFrame:
     """Keep what changed: the rows whose attributes differ from the entity's last known ones.
+
+    News of what happened before the newest that is known changes nothing at any moment from then
+    on, and is left out.
 
     Parameters
     ----------
@@ -130,38 +136,91 @@ def changes(
         As collected, for a range of days.
     earlier : DataFrame
         The dimension's rows of all days before.
+    told : LazyFrame, optional
+        All observations, for a value told again is among them alone. Read where news is late.
     """
-    schema = dimension_schema(dimension)
-    news = (
+    news, keys = _news(observations, dimension), list(dimension.entity.keys)
+    if dimension.observation.is_full_dump:
+        return _dumped(news, earlier, dimension)
+    if news.is_empty():
+        return news
+    begun = pl.lit(news[PARTITION].min()).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    ahead = pl.col(VALID_FROM) >= begun
+    before = [_latest(earlier.filter(~ahead), keys), earlier.filter(ahead)]
+    if told is not None:
+        before.append(_told_since(told, news, dimension))
+    known = pl.concat(
+        [
+            pl.concat(before).with_columns(_new=pl.lit(value=False)),
+            news.with_columns(_new=pl.lit(value=True)),
+        ]
+    )
+    seen_from = pl.max_horizontal(VALID_FROM, KNOWN_AT)
+    known = known.sort(*keys, seen_from, VALID_FROM, KNOWN_AT, maintain_order=True)
+    newest = known.filter(pl.col(VALID_FROM) == pl.col(VALID_FROM).cum_max().over(keys))
+    # What comes tomorrow may come in before a row that is ahead of its day, and differ from it.
+    ahead = pl.col(VALID_FROM).dt.date() > pl.col(PARTITION)
+    return newest.filter(pl.col("_new") & (_differs(dimension) | ahead)).drop("_new")
+
+
+def _news(observations: pl.DataFrame, dimension: Dimension) -> pl.DataFrame:
+    """Lay out observations as rows of a dimension, one for each moment and what is known at it."""
+    return (
         # A retraction tells no attributes; what it withdraws was true until something else is told.
         observations.filter(pl.col(RETRACTS).is_null())
         .sort(EVENT_TIME, KNOWN_AT, OBSERVATION_ID)
         .with_columns(pl.col(EVENT_TIME).alias(VALID_FROM), pl.lit(value=False).alias(CLOSED))
-        .select(*schema)
-        .unique([PARTITION, *dimension.entity.keys, VALID_FROM], keep="last", maintain_order=True)
+        .select(*dimension_schema(dimension))
+        .unique(
+            [PARTITION, *dimension.entity.keys, VALID_FROM, KNOWN_AT],
+            keep="last",
+            maintain_order=True,
+        )
     )
+
+
+def _told_since(told: pl.LazyFrame, news: pl.DataFrame, dimension: Dimension) -> pl.DataFrame:
+    """Read the earlier observations that may be newer than late ones among the news."""
+    first = news[PARTITION].min()
+    late = news.filter(pl.col(VALID_FROM).dt.date() < pl.lit(first))
+    if late.is_empty():
+        return news.clear()
+    oldest = late.select(pl.col(VALID_FROM).min()).item()
+    # Nothing is known long before it happens.
+    since = (oldest - dimension.observation.clock_tolerance).date()
+    keys = dimension.entity.keys
+    columns = (PARTITION, OBSERVATION_ID, EVENT_TIME, KNOWN_AT, RETRACTS, *keys)
+    found = (
+        told.filter(pl.col(PARTITION) >= since, pl.col(PARTITION) < pl.lit(first))
+        .filter(pl.col(EVENT_TIME) >= oldest)
+        .select(dict.fromkeys((*columns, *dimension.attributes)).keys())
+        .join(late.lazy().select(keys), on=keys, how="semi")
+    )
+    return _news(found.collect(), dimension)
+
+
+def _differs(dimension: Dimension) -> pl.Expr:
+    """Say whether a row is its entity's first, or tells something else than the one before it."""
+    keys, told = list(dimension.entity.keys), (*dimension.attributes, CLOSED)
+    first = pl.int_range(pl.len()).over(keys) == 0
+    return first | pl.any_horizontal(
+        pl.col(a).ne_missing(pl.col(a).shift(1).over(keys)) for a in told
+    )
+
+
+def _dumped(news: pl.DataFrame, earlier: pl.DataFrame, dimension: Dimension) -> pl.DataFrame:
+    """Keep what changed from one dump to the next, and close who is no longer in it."""
     keys = list(dimension.entity.keys)
-    dump = dimension.observation.is_full_dump
-    if dump:
-        news = pl.concat([news, _gone(news, earlier, keys)])
+    news = pl.concat([news, _gone(news, earlier, keys)])
     known = pl.concat(
         [
             _latest(earlier, keys).with_columns(_new=pl.lit(value=False)),
             news.with_columns(_new=pl.lit(value=True)),
         ]
     ).sort(*keys, PARTITION, VALID_FROM, KNOWN_AT, maintain_order=True)
-    if dump:
-        # A dump is newer than the one before it, however long ago its rows say that they happened.
-        known = known.with_columns(pl.col(VALID_FROM).cum_max().over(keys))
-    before = [pl.col(a).shift(1).over(keys) for a in (*dimension.attributes, CLOSED)]
-    same = pl.all_horizontal(
-        pl.col(a).eq_missing(b)
-        for a, b in zip((*dimension.attributes, CLOSED), before, strict=True)
-    )
-    newest = pl.col(VALID_FROM).cum_max().shift(1).over(keys)
-    in_order = (pl.col(VALID_FROM) >= newest) & (pl.col(VALID_FROM).shift(1).over(keys) == newest)
-    first = pl.int_range(pl.len()).over(keys) == 0
-    return known.filter(pl.col("_new") & (first | ~(same & in_order))).select(*schema)
+    # A dump is newer than the one before it, however long ago its rows say that they happened.
+    known = known.with_columns(pl.col(VALID_FROM).cum_max().over(keys))
+    return known.filter(pl.col("_new") & _differs(dimension)).drop("_new")
 
 
 def _latest(

@@ -1,7 +1,6 @@
 """Reading a declared source: which files a range of days needs, and their records as they are."""
 
 import glob
-import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -122,7 +121,7 @@ def _daily_files(
         )
     # A file's records are known on its day, on the next where its time zone is behind UTC, and
     # later by the declared delay.
-    oldest = first - DAY - math.ceil(source.delay / DAY) * DAY
+    oldest = first - DAY - source.delay_in_days
     for day, file in listed_files(source, folder):
         if (first <= start and day < start) or oldest <= day <= last:
             yield day, file
