@@ -4,7 +4,7 @@ What comes out different is what is made of the column: the brute-force answer t
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cache
 from hashlib import sha256
@@ -40,7 +40,7 @@ from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.received import API
 from flywheel_assets.stages.training_set import training_set
 from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
-from flywheel_tests.drawn import BUSY, FIRST, N_DAYS, PER_DAY, Frame, as_raw, observe, other, small
+from flywheel_tests.drawn import FIRST, N_DAYS, Frame, as_raw, observe, other, small
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,21 @@ def world(wheel: Flywheel, number: int) -> World:
     """
     easy = small(wheel)
     plain = {
-        o.name: observe(
-            o, easy, 10 * number + n, 26 if number == 2 else BUSY.get(wheel.name, PER_DAY)
-        )
+        o.name: observe(o, easy, 10 * number + n, few=number == 2)
         for n, o in enumerate(catalog([easy]).observations)
     }
     turned = Turned(easy, plain)
+    if number == 1:
+        rows = turned.tables[f"{wheel.name}/training_set"]
+        n_last = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max()).height
+        easy = small(wheel, capacity=n_last)
+        turned = Turned(easy, plain)
     value = turned.tables[f"{wheel.name}/model"]["value"][0]
-    less = wheel.model.metric in LOWER_IS_BETTER
     if number == 2 or value is None:
         return World(easy, plain, turned)
-    rows = turned.tables[f"{wheel.name}/training_set"]
-    n_last = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max()).height
+    less = wheel.model.metric in LOWER_IS_BETTER
     bar = value if number == 0 else value - 1e-9 if less else value + 1e-9
-    edge = small(wheel, bar, 20 if number == 0 else n_last)
+    edge = replace(easy, model=replace(easy.model, gate=replace(easy.model.gate, minimum=bar)))
     return World(edge, plain, Turned(edge, plain))
 
 

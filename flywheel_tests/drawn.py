@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flywheel_assets import Epsilon, Field, Flywheel, Observation, TopK
+from flywheel_assets import Epsilon, Field, Flywheel, Observation, Softmax, TopK
 from flywheel_assets.declare.collect import DailyFiles, Source
 from flywheel_assets.declare.learn import LOWER_IS_BETTER
 from flywheel_assets.declare.rules import (
@@ -29,12 +29,17 @@ from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import LINKS, SAID
 from flywheel_assets.stages.received import API
 
-FIRST, N_DAYS, BEFORE = date(2026, 2, 3), 4, 8
-"""The first decisions, the days of them, and days of observations before."""
-PER_DAY, N_KEYS = 48, 80
-KEYS = {"card_id": 400, "stock_code": 40}
-BUSY = {"fraud": 110, "lead_scoring": 90, "offer": 110}
-"""Flywheels whose features look back a day: more a day, spread evenly."""
+FIRST, N_DAYS, BEFORE = date(2026, 2, 6), 4, 8
+"""The first decisions, on a Friday, the days of them, and days of observations before."""
+PER_DAY, FEW, N_KEYS = 48, 26, 80
+KEYS = {"card_id": 400, "terminal_id": 400, "stock_code": 40}
+KEYS_OF = {"recommendation": 48, "shop_contacts": 160}
+BUSY = {"fraud": 110, "lead_scoring": 90, "offer": 110, "shop_contacts": 90}
+"""Flywheels that look back a day, or at a quarter of all each day: more a day, spread evenly."""
+N_A_DAY = {"email": 220, "visit": 40}
+"""So many say which of three offers was sent that most are answered, and so few come that one
+visit more or less tells.
+"""
 TEXTS = {
     "invoice": ["C1", "A1", "A2", "A3", "A4", "A5"],
     "stock_code": [f"p{n}" for n in range(40)],
@@ -51,13 +56,10 @@ Frame = pl.DataFrame
 # a small flywheel ---------------------------------------------------------------------------------
 
 
-def small(wheel: Flywheel, bar: float | None = None, capacity: int = 20) -> Flywheel:
+def small(wheel: Flywheel, capacity: int = 20) -> Flywheel:
     """Declare the same flywheel with an outcome of a day and a model that is cheap to fit.
 
-    Parameters
-    ----------
-    bar : float, optional
-        The gate's minimum; the gate lets everything pass, if left out.
+    Its gate lets everything pass.
     """
     model, policy = wheel.model, wheel.policy
     less = model.metric in LOWER_IS_BETTER
@@ -67,6 +69,8 @@ def small(wheel: Flywheel, bar: float | None = None, capacity: int = 20) -> Flyw
     exploration = policy.exploration
     if isinstance(exploration, Epsilon):
         exploration = Epsilon(share=0.4)
+    if isinstance(exploration, Softmax):
+        exploration = Softmax(temperature=1.0)
     return replace(
         wheel,
         training_set=replace(wheel.outcome, horizon=DAY, settle=timedelta(0)),
@@ -79,7 +83,7 @@ def small(wheel: Flywheel, bar: float | None = None, capacity: int = 20) -> Flyw
                 model.gate,
                 holdout=DAY,
                 minimum_gain=-math.inf,
-                minimum=bar if bar is not None else (math.inf if less else -math.inf),
+                minimum=math.inf if less else -math.inf,
             ),
         ),
         decisions=replace(policy, allocation=allocation, exploration=exploration),
@@ -122,46 +126,53 @@ def _regressor() -> Any:
 # random observations ------------------------------------------------------------------------------
 
 
-def observe(observation: Observation, wheel: Flywheel, seed: int, per_day: int = PER_DAY) -> Frame:
+def observe(observation: Observation, wheel: Flywheel, seed: int, *, few: bool) -> Frame:
     """Draw observations within their contract: some late, corrected, withdrawn, in answer."""
+    usual = FEW if few else BUSY.get(wheel.name, PER_DAY)
+    per_day = N_A_DAY.get(observation.name, usual)
     chance = np.random.default_rng(seed)
     days = [FIRST + (n - BEFORE) * DAY for n in range(BEFORE + N_DAYS)]
     n_rows = per_day * len(days)
     day = [one for one in days for _ in range(per_day)]
-    # Some at once: of those that are told apart by what they say, no two.
     number = np.arange(n_rows)
     nth = number % per_day
-    at_once = (nth % 6 == 0) | (nth < 4)
-    hours = np.where(nth < 4, nth, nth // 6 % 4)
-    within = np.where(at_once, (6 * hours + 3) * HOURS, chance.integers(24 * HOURS, size=n_rows))
-    event = pl.Series(day).cast(UTC_TIME) + pl.Series(within).cast(pl.Duration("us"))
+    event = pl.Series(day).cast(UTC_TIME) + pl.Series(
+        chance.integers(24 * HOURS, size=n_rows)
+    ).cast(pl.Duration("us"))
     late = np.where(chance.random(n_rows) < 0.7, 0, chance.integers(40 * HOURS, size=n_rows))
     known = event + pl.Series(late).cast(pl.Duration("us"))
     frame = pl.DataFrame(
         {f.name: _drawn(f, n_rows, wheel, chance) for f in observation.fields},
         schema_overrides={f.name: f.dtype for f in observation.fields},
     ).with_columns(event.alias(EVENT_TIME), known.alias(KNOWN_AT))
-    named_here = (nth % 6 == 0) & (nth >= 4)
-    # What two say of one entity at once is told apart by their ids alone.
-    twin = np.where(nth < 4, number - nth + 6 * (nth + 1), number)
-    alike = [c for c in frame.columns if c.endswith(("_id", "_at", "_time")) or c == "stock_code"]
-    frame = frame.with_columns(pl.col(alike).gather(pl.Series(twin)))
+    # What two say of one entity at once is told apart by their ids alone, that of one a name.
+    named_here, told_again = nth % 3 == 0, nth % 6 == 1
+    for alike, where in (
+        ([EVENT_TIME, KNOWN_AT, *observation.entity.keys], told_again),
+        ([c for c in frame.columns if c.endswith(("_id", "_code"))], told_again & (nth % 12 == 1)),
+    ):
+        before = pl.Series(np.where(where, number - 1, number))
+        frame = frame.with_columns(pl.col(alike).gather(before))
     ids = pl.Series(
         [f"{chance.integers(16**6):06x}n{n}" if named_here[n] else None for n in range(n_rows)]
     )
     named = ids.drop_nulls().to_list()
-    refers = [chance.choice(named[: max(1, n // 8)]) for n in range(n_rows)]
-    which = chance.random(n_rows)
-    plain = pl.Series(~named_here)
-    frame = frame.with_columns(
-        ids.alias(OBSERVATION_ID),
-        *(
-            pl.when(pl.lit(plain) & pl.lit(pl.Series((which > low) & (which < high))))
-            .then(pl.lit(pl.Series(refers)))
-            .alias(name)
-            for name, low, high in ((CORRECTS, 0.0, 0.06), (RETRACTS, 0.06, 0.12))
-        ),
+    # Some refer to those, mostly to what was said lately and can still count otherwise. Two that
+    # become known at once do not contradict each other: by which of them holds is not counted.
+    n_said = np.cumsum(named_here)
+    back = (n_said * chance.random(n_rows) ** 4).astype(int)
+    which = np.where(named_here, 1.0, chance.random(n_rows))
+    refers = pl.when(pl.lit(pl.Series(which < 0.2))).then(
+        pl.lit(pl.Series([named[n] for n in n_said - 1 - back]))
     )
+    frame = frame.with_columns(ids.alias(OBSERVATION_ID), refers.alias("_to")).with_columns(
+        pl.when(pl.struct("_to", pl.col(KNOWN_AT).dt.date()).is_first_distinct()).then("_to")
+    )
+    corrects = pl.lit(pl.Series(which < 0.12))
+    frame = frame.with_columns(
+        pl.when(corrects).then("_to").alias(CORRECTS),
+        pl.when(~corrects).then("_to").alias(RETRACTS),
+    ).drop("_to")
     exposure = wheel.outcome.exposure
     share = 1.0 if exposure is not None and exposure.observation is observation else 0.5
     return frame.with_columns(_answers(frame, wheel, share, chance))
@@ -178,7 +189,7 @@ def _drawn(one: Field, n_rows: int, wheel: Flywheel, chance: np.random.Generator
     elif one.dtype == pl.Boolean:
         pool = [True, False]
     elif one.dtype == pl.Int64:
-        n_keys = 48 if wheel.name == "recommendation" else KEYS.get(one.name, N_KEYS)
+        n_keys = KEYS_OF.get(wheel.name, KEYS.get(one.name, N_KEYS))
         pool = list(range(1, n_keys if one.name.endswith("_id") else 9))
     # Of some there is a lot, of others hardly anything.
     drawn = (len(pool) * chance.random(n_rows) ** (1 if wheel.name in BUSY else 3)).astype(int)
@@ -233,13 +244,16 @@ def other(  # noqa: PLR0911  a way for each kind of values
     Parameters
     ----------
     per : str, optional
-        Within which values only change places: each key of a partition stays there once.
+        Within which values only change places, or are others than all: each is there once.
     """
-    values = frame[column]
+    values, chance = frame[column], np.random.default_rng(seed)
+    if per is not None and seed % 2:
+        fresh = pl.Series(chance.random(frame.height) < 0.3)
+        another = pl.col(column) + ("x" if values.dtype == pl.String else 10_000)
+        return frame.with_columns(pl.when(fresh).then(another).otherwise(column).alias(column))
     if per is not None:
         places = pl.int_range(pl.len()).shuffle(seed).over(per)
         return frame.with_columns(pl.col(column).gather(places).over(per))
-    chance = np.random.default_rng(seed)
     if values.dtype == UTC_TIME:
         back = column in {EVENT_TIME, "valid_from"}
         some = chance.random(frame.height) < 0.3
@@ -252,10 +266,12 @@ def other(  # noqa: PLR0911  a way for each kind of values
     if values.dtype == pl.Boolean and values.n_unique() == 1:
         drawn = pl.Series(chance.random(frame.height) < 0.5)
         return frame.with_columns(drawn.alias(column))
-    if seed % 4 in {2, 3} and column in {CORRECTS, RETRACTS}:
-        # Not all of them, or nothing would be left.
-        again = values.gather(pl.Series(chance.permutation(frame.height)))
-        return frame.with_columns(pl.coalesce(values, again).alias(column))
+    if column in {CORRECTS, RETRACTS}:
+        # Near where it was: what is referred to long after counted already. Some of it twice, not
+        # all of it, or nothing would be left.
+        moved = values.shift(int(chance.integers(1, 9)))
+        both = pl.coalesce(values, moved) if seed % 4 in {2, 3} else moved
+        return frame.with_columns(both.alias(column))
     if seed % 4 in {2, 3}:
         alike = values.sort(nulls_last=True)[0 if seed % 4 == 2 else values.len() - 1]
         return frame.with_columns(pl.lit(alike, dtype=values.dtype).alias(column))

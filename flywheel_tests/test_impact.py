@@ -1,7 +1,7 @@
 """`flywheel impact` against brute force: a column's data changed, and what comes out different."""
 
-import os
 from collections.abc import Iterable
+from itertools import product
 
 import pytest
 
@@ -10,13 +10,12 @@ from flywheel_assets.changes import Lineage, lineage
 from flywheel_assets.changes.graph import Column
 from flywheel_assets.declare.flywheel import catalog
 from flywheel_assets.flywheels import FLYWHEELS
+from flywheel_assets.flywheels.recommendation import recommendation
 from flywheel_assets.flywheels.shop_contacts import shop_contacts
 from flywheel_tests.disturbed import world
 from flywheel_tests.drawn import small
 
 WHEELS = (*FLYWHEELS, shop_contacts)
-EVERY = bool(os.environ.get("FLYWHEEL_EVERY_COLUMN"))
-"""Whether all columns are tried, not one of each kind: five minutes instead of one."""
 TRIES = 18
 CLOCK = {"as_of", "valid_from"}
 """What the clock says, not the data."""
@@ -37,24 +36,21 @@ def made_of(graph: Lineage, column: Column) -> set[Column]:
 
 
 def disturbed(wheel: Flywheel, graph: Lineage) -> list[Column]:
-    """Name the columns that are tried: of a table's columns that reach the same tables, the first.
+    """Name the columns that are tried: all before the model.
 
-    Without what is not data: ids, the clock, and times that collect takes from each other.
+    Without what is not data: the clock, and times that collect takes from each other.
     """
     derived = {
         Column(f"collect/{o.name}", "event_time")
         for o in catalog([wheel]).observations
         if o.source and o.source.event_time is None
     }
-    found: dict[object, Column] = {}
-    for column in graph:
-        if column.part or column in derived or column.name in CLOCK:
-            continue
-        if column.table.startswith(EXACT):
-            below = frozenset(c.table for c in made_of(graph, column))
-            shape = (column.table, below, column if EVERY else column.name.endswith("_at"))
-            found.setdefault(shape, column)
-    return list(found.values())
+    return [
+        column
+        for column in graph
+        if column.table.startswith(EXACT)
+        and not (column.part or column in derived or column.name in CLOCK)
+    ]
 
 
 def told(columns: Iterable[Column]) -> tuple[set[str], set[Column]]:
@@ -66,12 +62,14 @@ def told(columns: Iterable[Column]) -> tuple[set[str], set[Column]]:
 
 @pytest.mark.parametrize("wheel", WHEELS, ids=lambda wheel: wheel.name)
 def test_impact_is_what_changes(wheel: Flywheel) -> None:
-    """Nothing changes that is not named, and all tables that are named change, by column upstream
-    of the model.
+    """Whichever column is changed, nothing changes that is not named, and all tables that are
+    named change, by column before the model; after it, each column that is named for any.
     """
     graph, wrong = lineage([small(wheel)]), list[str]()
-    for column in disturbed(wheel, graph):
-        named, changed = made_of(graph, column), set[Column]()
+    tried = {column: made_of(graph, column) for column in disturbed(wheel, graph)}
+    ever = set[Column]()
+    for column, named in tried.items():
+        changed = set[Column]()
         certain = told({c for c in named if (column, c.name) not in UNSEEN})
         for number in range(TRIES):
             changed |= world(wheel, number % 3).changed(column, number // 3)
@@ -81,7 +79,24 @@ def test_impact_is_what_changes(wheel: Flywheel) -> None:
         wrong += [f"{column} changes {other}" for other in sorted(changed - named)]
         lacking = [*sorted(certain[0] - found[0]), *map(str, sorted(certain[1] - found[1]))]
         wrong += [f"{column} does not change {other}" for other in lacking]
+        ever |= changed
+    vain = set[Column]().union(*tried.values()) - ever
+    for number, (column, named) in product(range(TRIES), tried.items()):
+        if vain & named:
+            vain -= world(wheel, number % 3).changed(column, number // 3)
+    wrong += [f"nothing changes {other}" for other in sorted(vain)]
     assert not wrong
+
+
+def test_which_items_are_paired_is_not_what_is_known_of_them() -> None:
+    """Generators name the items of pairs: others in a view of items change no pair."""
+    graph, keys = lineage([small(recommendation)]), set(recommendation.entity.keys)
+    item = Column("features/product_demand", "stock_code")
+    changed = set().union(*(world(recommendation, n).changed(item, 1) for n in range(3)))
+    for found in (made_of(graph, item), changed):
+        of_pairs = {c.name for c in found if c.table == "recommendation/decisions"}
+        assert "score" in of_pairs
+        assert not of_pairs & keys
 
 
 def test_upstream_is_the_inverse() -> None:

@@ -27,6 +27,11 @@ def seen_by(flywheel: Flywheel) -> dict[str, frozenset[Column]]:
     for generator in flywheel.policy.generators:
         names = {*flywheel.entity.keys, *VISIBLE, *roots(generator.where)}
         found[generator.name] = columns(f"organize/fct_{generator.fact.name}", names)
+    candidates = flywheel.policy.candidates
+    if isinstance(candidates, Pairs):  # generators name the items, whatever is known of those
+        suggested = (found[generator.name] for generator in flywheel.policy.generators)
+        items = set(flywheel.entity.keys) - set(candidates.of.entity.keys)
+        found |= dict.fromkeys(items, frozenset().union(*suggested))
     for view in flywheel.views:
         table = f"features/{view.name}"
         joined = frozenset().union(*(found.get(key, frozenset()) for key in view.entity.keys))

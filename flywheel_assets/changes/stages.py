@@ -2,7 +2,9 @@
 
 A column is made of another when a change of the other's values, within its contract and without
 making two observations one, may change it. An id is a name: another one is another name for the
-same record, which whatever refers to it follows.
+same record, which whatever refers to it follows. Of two corrections of one record that contradict
+each other and became known at the same moment, the ids say which holds: that is not counted, or
+all that is made of a fact would be made of every field that an id is a digest of.
 """
 
 from collections.abc import Iterable
