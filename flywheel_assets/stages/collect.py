@@ -136,7 +136,8 @@ def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> p
         *([b] for b in _broken_times(source, observation.clock_tolerance)),
     ]
     # Words cost far more than comparisons, and most rows need none.
-    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules))
+    # In one piece: of several, Polars fails to put words together where the first are empty.
+    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules)).rechunk()
     said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
     told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
     return wrong.select("_row", told.alias("reason"))
