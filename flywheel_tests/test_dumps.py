@@ -6,13 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import DailyFiles, DeclarationError, Dimension, Entity, Observation
+from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.collect import collect
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.dagster_assets.organize import organize_dimension
 from flywheel_assets.stages.collect import dump_schema, observation_schema
 from flywheel_assets.stages.organize import changes, dimension_schema, looked_up
 from flywheel_assets.stores.home import Home, Settings
@@ -55,16 +59,22 @@ def dumped(folder: Path, zone: str, delay: timedelta) -> tuple[Observation, Dime
     return observation, where
 
 
-def organized(
-    root: Path, files: Files, zone: str, step: int, delay: timedelta = 0 * DAY
-) -> tuple[pl.DataFrame, Dimension]:
-    """Write the files, and collect and organize so many days at a time."""
+def write(root: Path, files: Files) -> Path:
+    """Write the files into a folder."""
     folder = root / "files"
     folder.mkdir(parents=True)
     for day, records in files.items():
         lines = [f"{t.who},{t.page},{0.5 if t.sound else 'much'},{t.since}" for t in records]
         text = "visitor_id,page,seconds,at\n" + "".join(f"{line}\n" for line in lines)
         (folder / f"{START + day * DAY}.csv").write_text(text)
+    return folder
+
+
+def organized(
+    root: Path, files: Files, zone: str, step: int, delay: timedelta = 0 * DAY
+) -> tuple[pl.DataFrame, Dimension]:
+    """Write the files, and collect and organize so many days at a time."""
+    folder = write(root, files)
     observation, where = dumped(folder, zone, delay)
     home, tables = Home(root / "home"), Tables(root / "home" / "lakehouse")
     home.save(Settings(start=START))
@@ -118,6 +128,38 @@ def _known(files: Files, zone: ZoneInfo, delay: timedelta, last: int, who: int) 
 def local(day: int, hour: int) -> datetime:
     """Give an hour of a day by the local clock."""
     return midnight(day).replace(tzinfo=None) + hour * HOUR
+
+
+def test_the_assets_know_what_else_was_told(tmp_path: Path) -> None:
+    """A dimension's asset reads who is in a dump and, of what is no dump, what was told again."""
+    new = [Told(1, "a", local(0, 9)), Told(2, "b", local(2, 21))]
+    old = [Told(1, "a", local(0, 9)), Told(2, "a", local(0, 9))]
+    assert materialized(tmp_path / "dump", [old, old, new], full_dump=True) == ["a", "a"]
+    told = [
+        [Told(1, "x", local(0, 9))],
+        [Told(1, "x", local(1, 12))],
+        [Told(1, "z", local(1, 11))],
+    ]
+    assert materialized(tmp_path / "news", told, full_dump=False) == ["x", None]
+
+
+def materialized(root: Path, told: list[list[Told]], *, full_dump: bool) -> list[str | None]:
+    """Materialize the assets a day at a time, and look up at the last close."""
+    folder = write(root, dict(enumerate(told)))
+    observation, where = dumped(folder, "America/New_York", 0 * DAY)
+    assert isinstance(observation.source, DailyFiles)
+    source = replace(observation.source, full_dump=full_dump)
+    observation = replace(observation, source=source)
+    where = replace(where, observation=observation)
+    build = Build(home=Home(root / "home"), settings=Settings(start=START))
+    build.home.save(build.settings)
+    assets = [collect(build, observation), organize_dimension(build, where)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        for n in range(len(told)):
+            key = (START + n * DAY).isoformat()
+            assert dg.materialize(assets, instance=instance, partition_key=key).success
+    rows = build.tables.read("organize/dim_visitor", dimension_schema(where)).collect()
+    return at_closes(rows, where)[len(told) - 1][:2]
 
 
 def test_who_is_changed_in_the_evening_is_not_gone(tmp_path: Path) -> None:
