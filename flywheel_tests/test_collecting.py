@@ -9,10 +9,12 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -304,6 +306,23 @@ def test_what_is_logged_of_a_full_dump_is_rejected(tmp_path: Path) -> None:
     assert accounts(home) == [(1, 0, 1, 0)]
     reasons = contents(home.root)["collect/click_rejected"]["reason"]
     assert reasons.to_list() == ["a full dump tells the whole of its source"]
+
+
+@pytest.mark.parametrize("broken", list(product([0, 1, 2], repeat=3)))
+def test_rejects_of_some_of_several_files(tmp_path: Path, broken: tuple[int, ...]) -> None:
+    """Collected together, each says its reason, whichever files are sound."""
+    (tmp_path / "files").mkdir()
+    for day, count in enumerate(broken):
+        lines = [f"{n},,much,{START + day * DAY} 10:00:00\n" for n in range(count)]
+        text = f"visitor_id,page,seconds,at\n7,a,0.5,{START + day * DAY} 10:00:00\n"
+        (tmp_path / "files" / f"{START + day * DAY}.csv").write_text(text + "".join(lines))
+    source = DailyFiles(path=str(tmp_path / "files"), event_time="at")
+    home = home_with(tmp_path / "home")
+    collect(home, 0, 2, of=replace(click, source=source))
+    assert accounts(home) == [(1 + n, 1, n, 0) for n in broken]
+    reasons = contents(home.root)["collect/click_rejected"]["reason"]
+    expected = "page: required, found nothing; seconds: expected Float64, found much"
+    assert reasons.to_list() == [expected] * sum(broken)
 
 
 KILLED = """

@@ -22,6 +22,7 @@ def described(flywheels: Iterable[Flywheel]) -> dict[str, tuple[str, dict[str, s
         found[table] = (o.description, o.descriptions)
         found[f"{table}_rejected"] = (f"What {o.name} reported {broken}", {})
         found[f"{table}_accounts"] = (f"What became of the records of {o.name}.", {})
+        found[f"{table}_in_dump"] = (f"Who is in each day's dump of {o.name}.", {})
         found[f"{table}_pulled"] = (f"What was read of the database of {o.name}.", {})
         found[f"{table}_received"] = (f"What the API received of {o.name}.", {})
     for fact in things.facts:

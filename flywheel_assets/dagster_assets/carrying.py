@@ -12,7 +12,7 @@ from flywheel_assets.changes.plan import easier
 from flywheel_assets.declare.field import Field
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.shape import Columns
-from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema
+from flywheel_assets.stages.collect import REJECTED_SCHEMA, dump_schema, observation_schema
 from flywheel_assets.stages.organize import dimension_schema, fact_schema
 from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.home import Home
@@ -24,6 +24,11 @@ def evolving(flywheels: Sequence[Flywheel]) -> dict[str, Columns]:
     things = catalog(flywheels)
     return {
         **{f"collect/{o.name}": observation_schema(o) for o in things.observations},
+        **{
+            f"collect/{o.name}_in_dump": Columns(dump_schema(o), o.fields)
+            for o in things.observations
+            if o.is_full_dump
+        },
         **{f"organize/fct_{f.name}": fact_schema(f) for f in things.facts},
         **{f"organize/dim_{d.name}": dimension_schema(d) for d in things.dimensions},
     }
@@ -40,9 +45,10 @@ def carry(
 
     Killed on the way it has only to be done again.
     """
-    columns = evolving(flywheels).get(table)
-    if columns is not None:
-        Tables(home.lakehouse).evolve(table, columns)
+    columns = evolving(flywheels)
+    for name in (table, f"{table}_in_dump"):
+        if name in columns:
+            Tables(home.lakehouse).evolve(name, columns[name])
     for first, last in spans:
         Declared(home.declared).record(table, first, last, meaning)
 

@@ -6,13 +6,15 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from flywheel_assets.declare.collect import Observation, SqlSource
+from flywheel_assets.declare.collect import DailyFiles, Observation, SqlSource
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (
     ACCOUNT_SCHEMA,
     REJECTED_SCHEMA,
     Collected,
+    dump_schema,
+    in_dump,
     known_days,
     observation_schema,
     parsed,
@@ -92,6 +94,8 @@ class Collecting:
             if found is None:
                 return []
             raw = found
+            if isinstance(observation.source, DailyFiles) and observation.source.full_dump:
+                self._keep_dump(raw, observation.source, first, last)
         # What no time dates belongs to the day of the record above it; what was known before the
         # home began belongs to its first day.
         day = pl.col(PARTITION).forward_fill().fill_null(start)
@@ -100,6 +104,14 @@ class Collecting:
             .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
             .filter(pl.col(PARTITION).is_between(first, last))
         ]
+
+    def _keep_dump(self, raw: pl.DataFrame, source: DailyFiles, first: date, last: date) -> None:
+        there = in_dump(raw, self.observation, source)
+        there = there.filter(
+            pl.col(PARTITION).is_between(first, last), ~Suppressed.of(self.home).rows(there)
+        )
+        table = f"collect/{self.observation.name}_in_dump"
+        self.tables.replace(table, there, dump_schema(self.observation), first, last)
 
     def _pull(self, pulled: Pulled, source: SqlSource, last: date) -> None:
         at = pulled.newest()

@@ -13,7 +13,7 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension, Fact
 from flywheel_assets.stages import checks, contract
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import observation_schema
+from flywheel_assets.stages.collect import dump_schema, observation_schema
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
 
 
@@ -73,12 +73,16 @@ def organize_dimension(build: Build, dimension: Dimension) -> dg.AssetsDefinitio
     """Compile a dimension."""
     key, source = f"organize/dim_{dimension.name}", f"collect/{dimension.observation.name}"
     schema, given = dimension_schema(dimension), observation_schema(dimension.observation)
+    who = dump_schema(dimension.observation)
 
     def make(first: date, last: date) -> pl.DataFrame:
         observations = build.tables.read(source, given, first, last).collect()
         earlier = build.tables.read(key, schema, None, first - DAY).collect()
         told = build.tables.read(source, given, None, first - DAY)
-        return changes(observations, earlier, dimension, told)
+        dump = None
+        if dimension.observation.is_full_dump:
+            dump = build.tables.read(f"{source}_in_dump", who, first, last).collect()
+        return changes(observations, earlier, dimension, told, dump)
 
     return table_asset(
         build,

@@ -215,7 +215,8 @@ class Dimension:
     Notes
     -----
     Where the observation's source is a daily full dump, what is gone from a day that has one is
-    closed from that day on, not deleted.
+    closed from that day on, not deleted. Whose record breaks its contract is not gone, nor is who
+    was changed so late that it is known on the next day: a dump is its file.
     """
 
     name: str
@@ -231,3 +232,6 @@ class Dimension:
         check_owners(self.owners, what)
         check_columns(self.attributes, self.observation.schema, f"attributes of {what}")
         check_columns(self.entity.keys, self.observation.schema, f"keys of {what}")
+        if self.observation.is_full_dump:
+            dumped = self.observation.entity.keys
+            check_columns(self.entity.keys, dumped, f"{what}, of whom its full dump is,")

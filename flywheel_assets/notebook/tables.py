@@ -155,7 +155,7 @@ def columns(tables: Tables, flywheels: Sequence[Flywheel], name: str) -> pl.Data
 
 def _beside(name: str) -> str:
     """Name the table that one is written beside: it has the same owners."""
-    for end in ("_rejected", "_accounts", "_received", "_pulled"):
+    for end in ("_rejected", "_accounts", "_in_dump", "_received", "_pulled"):
         name = name.removesuffix(end)
     folder, _, stage = name.rpartition("/")
     beside = {"alternatives": "performance", "profile": "model", "importance": "model"}

@@ -82,6 +82,21 @@ def observation_schema(observation: Observation) -> Columns:
     return Columns({**system, **observation.schema}, observation.fields)
 
 
+def dump_schema(observation: Observation) -> dict[str, pl.DataType]:
+    """Give the columns of ``collect/<observation>_in_dump``: who is in each day's full dump."""
+    return {PARTITION: pl.Date(), **{k: observation.schema[k] for k in observation.entity.keys}}
+
+
+def in_dump(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
+    """Say who is in the full dump of each day: whose key can be read, rejected or not."""
+    keys = [f for f in observation.fields if f.name in observation.entity.keys]
+    told = raw.select(
+        pl.col(FILE_DAY).alias(PARTITION), *(_value(raw, f, source).alias(f.name) for f in keys)
+    )
+    columns = list(dump_schema(observation))
+    return told.select(columns).drop_nulls().unique().sort(columns)
+
+
 def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
     """Type raw records, date them, and say what is wrong with those that break the contract.
 
@@ -136,7 +151,8 @@ def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> p
         *([b] for b in _broken_times(source, observation.clock_tolerance)),
     ]
     # Words cost far more than comparisons, and most rows need none.
-    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules))
+    # In one piece: of several, Polars fails to put words together where the first are empty.
+    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules)).rechunk()
     said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
     told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
     return wrong.select("_row", told.alias("reason"))

@@ -124,6 +124,7 @@ def changes(
     earlier: pl.DataFrame,
     dimension: Dimension,
     told: pl.LazyFrame | None = None,
+    in_dump: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Keep what changed: the rows whose attributes differ from the entity's last known ones.
 
@@ -138,10 +139,13 @@ def changes(
         The dimension's rows of all days before.
     told : LazyFrame, optional
         All observations, for a value told again is among them alone. Read where news is late.
+    in_dump : DataFrame, optional
+        Who is in the full dump of each day of the range, as `stages.collect.in_dump` gives; who is
+        among the observations of the day, if left out.
     """
     news, keys = _news(observations, dimension), list(dimension.entity.keys)
     if dimension.observation.is_full_dump:
-        return _dumped(news, earlier, dimension)
+        return _dumped(news, earlier, dimension, news if in_dump is None else in_dump)
     if news.is_empty():
         return news
     begun = pl.lit(news[PARTITION].min()).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
@@ -208,10 +212,17 @@ def _differs(dimension: Dimension) -> pl.Expr:
     )
 
 
-def _dumped(news: pl.DataFrame, earlier: pl.DataFrame, dimension: Dimension) -> pl.DataFrame:
+def _dumped(
+    news: pl.DataFrame, earlier: pl.DataFrame, dimension: Dimension, in_dump: pl.DataFrame
+) -> pl.DataFrame:
     """Keep what changed from one dump to the next, and close who is no longer in it."""
     keys = list(dimension.entity.keys)
-    news = pl.concat([news, _gone(news, earlier, keys)])
+    # What an older file told is no news on a day whose own dump has it no more.
+    gone = news.join(in_dump, on=PARTITION, how="semi").join(
+        in_dump, on=[PARTITION, *keys], how="anti"
+    )
+    news = news.join(gone, on=[PARTITION, *keys], how="anti")
+    news = pl.concat([news, _gone(in_dump, news, earlier, keys)])
     known = pl.concat(
         [
             _latest(earlier, keys).with_columns(_new=pl.lit(value=False)),
@@ -230,24 +241,26 @@ def _latest(
     return ordered.unique(list(keys), keep="last", maintain_order=True)
 
 
-def _gone(news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def _gone(
+    in_dump: pl.DataFrame, news: pl.DataFrame, earlier: pl.DataFrame, keys: Sequence[str]
+) -> pl.DataFrame:
     """Close what a dump no longer has, at the first moment of the day of that dump."""
     seen = pl.concat([_latest(earlier, keys), news])
-    closed = []
-    dumps = news[PARTITION].unique().sort()
-    for day in dumps:
-        present = news.filter(pl.col(PARTITION) == day)
+    closed = [news.clear()]
+    for day in in_dump[PARTITION].unique().sort():
+        present = in_dump.filter(pl.col(PARTITION) == day)
         at = datetime.combine(day, time(), tzinfo=UTC)
+        known = news.filter(pl.col(PARTITION) == day)[KNOWN_AT].max()
         before = _latest(seen.filter(pl.col(PARTITION) < day), keys, (PARTITION, VALID_FROM))
         closed.append(
             before.join(present, on=list(keys), how="anti").with_columns(
                 pl.lit(day).alias(PARTITION),
                 pl.lit(at).cast(UTC_TIME).alias(VALID_FROM),
-                pl.lit(present[KNOWN_AT].max()).cast(UTC_TIME).alias(KNOWN_AT),
+                pl.lit(known or at).cast(UTC_TIME).alias(KNOWN_AT),
                 pl.lit(value=True).alias(CLOSED),
             )
         )
-    return pl.concat(closed) if closed else news.clear()
+    return pl.concat(closed)
 
 
 def looked_up(

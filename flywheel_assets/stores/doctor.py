@@ -70,7 +70,11 @@ def rematerialize(home: Home, table: str, days: Sequence[str]) -> str:
     >>> print(rematerialize(home, "repurchase/promotions", ["2026-01-31"]).split("--select ")[1])
     'key:"repurchase/model"' --partition 2026-01-31
     """
-    stem = re.sub(r"_(rejected|accounts)$", "", table) if table.startswith("collect/") else table
+    stem = (
+        re.sub(r"_(rejected|accounts|in_dump)$", "", table)
+        if table.startswith("collect/")
+        else table
+    )
     keys = [re.sub(r"/promotions$", "/model", stem)]
     if table.startswith("collect/") and table != "collect/decision":
         keys.append(f"{stem}_rejected")
