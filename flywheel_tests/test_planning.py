@@ -95,6 +95,30 @@ def test_a_run_warns_of_what_is_not_applied(home: Home, monkeypatch: pytest.Monk
     assert "flywheel apply" in warning
 
 
+def test_a_table_that_is_gone_is_missed(home: Home) -> None:
+    """Nothing goes on without it; `apply` makes it again as it was, killed in between or not."""
+    turner = Turner(home, [repurchase])
+    fact, before = home.lakehouse / ROWS, contents(home.root)
+    planned_before = steps(home, [repurchase], {})
+    shutil.rmtree(fact)
+    days = turner._build.declared.epochs(ROWS)
+    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
+        turner.force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
+    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
+        turner.force(Run(("repurchase/drift",), FIRST + DAYS, FIRST + DAYS))
+    [lost] = [s for s in steps(home, [repurchase], {}) if s.change.table == ROWS]
+    assert lost.ranges == ((days[0].first, days[-1].last),)
+    turner._build.declared.record(ROWS, *lost.ranges[0], Meaning(columns={}))
+    turner.force(Run((ROWS,), FIRST, FIRST))  # and killed
+    left = [s for s in steps(home, [repurchase], {}) if s.change.table == ROWS]
+    assert left[0].ranges
+    list(apply(left, turner, lambda _: None))
+    assert [s.change.table for s in steps(home, [repurchase], {})] == [
+        s.change.table for s in planned_before if s.change.table != ROWS
+    ]
+    assert contents(home.root)[ROWS].equals(before[ROWS])
+
+
 def test_a_renamed_field_is_carried_over(home: Home, tmp_path: Path) -> None:
     """Its tables get the new name, nothing is made again, features are as they were."""
     home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
@@ -278,27 +302,3 @@ def test_a_table_that_is_no_longer_declared_is_let_go(home: Home) -> None:
     assert (gone.change.grade, gone.gone, gone.ranges) == (Grade.BREAKING, True, ())
     list(apply([gone], Turner(home, [repurchase]), lambda _: None))
     assert steps(home, [repurchase], {}) == before
-
-
-def test_a_table_that_is_gone_is_missed(home: Home) -> None:
-    """Nothing goes on without it; `apply` makes it again as it was, killed in between or not."""
-    turner = Turner(home, [repurchase])
-    fact, before = home.lakehouse / ROWS, contents(home.root)
-    planned_before = steps(home, [repurchase], {})
-    shutil.rmtree(fact)
-    days = turner._build.declared.epochs(ROWS)
-    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
-        turner.force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
-    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
-        turner.force(Run(("repurchase/drift",), FIRST + DAYS, FIRST + DAYS))
-    [lost] = [s for s in steps(home, [repurchase], {}) if s.change.table == ROWS]
-    assert lost.ranges == ((days[0].first, days[-1].last),)
-    turner._build.declared.record(ROWS, *lost.ranges[0], Meaning(columns={}))
-    turner.force(Run((ROWS,), FIRST, FIRST))  # and killed
-    left = [s for s in steps(home, [repurchase], {}) if s.change.table == ROWS]
-    assert left[0].ranges
-    list(apply(left, turner, lambda _: None))
-    assert [s.change.table for s in steps(home, [repurchase], {})] == [
-        s.change.table for s in planned_before if s.change.table != ROWS
-    ]
-    assert contents(home.root)[ROWS].equals(before[ROWS])
