@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import DailyFiles, DeclarationError, Dimension, Entity, Observation
@@ -210,7 +210,7 @@ def _files(draw: st.DrawFn) -> Files:
         if draw(st.integers(0, 4)):
             there: Sequence[int] = draw(st.lists(st.sampled_from(WHO), unique=True, min_size=1))
             files[day] = [replace(pages[who], sound=bool(draw(st.integers(0, 3)))) for who in there]
-    return files or {0: list(pages.values())}
+    return files or {0: [Told(1, "a", local(0, 1))]}
 
 
 @settings(max_examples=25, deadline=None)
@@ -218,6 +218,16 @@ def _files(draw: st.DrawFn) -> Files:
     files=_files(),
     zone=st.sampled_from(["UTC", "America/Los_Angeles", "Pacific/Auckland"]),
     delay=st.sampled_from([0 * DAY, 20 * HOUR]),
+)
+@example(  # gone for two days: closed once, from the first of them
+    files={
+        0: [Told(2, "a", local(0, 1))],
+        1: [Told(1, "a", local(0, 1))],
+        2: [Told(1, "a", local(0, 1))],
+        3: [Told(1, "a", local(0, 1)), Told(2, "a", local(0, 1))],
+    },
+    zone="UTC",
+    delay=0 * DAY,
 )
 def test_a_dump_is_its_file(
     tmp_path_factory: pytest.TempPathFactory, files: Files, zone: str, delay: timedelta

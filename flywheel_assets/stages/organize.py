@@ -229,9 +229,10 @@ def _dumped(
             news.with_columns(_new=pl.lit(value=True)),
         ]
     ).sort(*keys, PARTITION, VALID_FROM, KNOWN_AT, maintain_order=True)
+    changed = known.filter(~pl.col("_new") | _differs(dimension))
     # A dump is newer than the one before it, however long ago its rows say that they happened.
-    known = known.with_columns(pl.col(VALID_FROM).cum_max().over(keys))
-    return known.filter(pl.col("_new") & _differs(dimension)).drop("_new")
+    newer = changed.with_columns(pl.col(VALID_FROM).cum_max().over(keys))
+    return newer.filter("_new").drop("_new")
 
 
 def _latest(
