@@ -42,10 +42,11 @@ FILE, LINE, PROBLEM, RAW, FILE_DAY = "_file", "_line", "_problem", "_raw", "_fil
 def check_name(name: str, what: str) -> None:
     """Refuse a name that Dagster, Delta or a file system would refuse."""
     if not _NAME.match(name):
+        likely = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         raise DeclarationError(
             expected=f"{what} named by lower-case letters, digits and underscores, a letter first",
             found=repr(name),
-            remedy="rename it, for example 'order_line'",
+            remedy=f"rename it, for example {likely if _NAME.match(likely) else 'order_line'!r}",
         )
 
 

@@ -33,7 +33,8 @@ def write_project(name: str, parent: Path) -> list[Path]:
     DeclarationError
         For a name that no flywheel can have.
     HomeError
-        For a name that a package has already, and for a folder that is there and not empty.
+        For a name that a package has already, and for a folder that is there and not empty or
+        cannot be written.
     """
     check_name(name, "a flywheel")
     taken = name in RESERVED_NAMES or name == "tests" or keyword.iskeyword(name)
@@ -51,7 +52,14 @@ def write_project(name: str, parent: Path) -> list[Path]:
             remedy="choose another name, or move it away: nothing was written",
         )
     template = resources.files("flywheel_assets.starting") / "template"
-    return sorted(_copied(template, folder, name))
+    try:
+        return sorted(_copied(template, folder, name))
+    except OSError as error:
+        raise HomeError(
+            expected=f"a folder that can be written at {folder}",
+            found=str(error),
+            remedy="name another with --in, or make room there",
+        ) from error
 
 
 def _copied(source: Traversable, target: Path, name: str) -> list[Path]:
