@@ -27,6 +27,16 @@ class Column:
     numeric: bool
 
 
+@dataclass(frozen=True)
+class _Borrowed:
+    """An Arrow array by its interface alone: for one of pyarrow's, Polars loads all of pyarrow."""
+
+    array: Any
+
+    def __arrow_c_array__(self, schema: object = None) -> Any:
+        return self.array.__arrow_c_array__(schema)
+
+
 @dataclass
 class Computation:
     """The channel and the columns of some aggregations, and what one leaves for the others."""
@@ -115,7 +125,7 @@ class Computation:
         kind = pa.from_numpy_dtype(numbers.dtype)
         buffers = [self._bitmaps.get((window, least)), pa.py_buffer(numbers)]
         array = pa.Array.from_buffers(kind, numbers.size, buffers)
-        return decode(pl.Series(name, pl.from_arrow(array)))
+        return decode(pl.Series(_Borrowed(array)).alias(name))
 
 
 def same(found: pl.Series) -> pl.Series:
