@@ -12,6 +12,7 @@ from flywheel_assets import errors
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.event_log import recorder
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
 from flywheel_assets.dagster_assets.table_asset import chunks
@@ -92,7 +93,7 @@ class Turner:
         os.environ["DAGSTER_HOME"] = str(home.dagster)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
         self.home = home
-        self.instance = dg.DagsterInstance.get()
+        self.instance = recorder(home)
         self.clock = Clock()
         self._build, self.flywheels = build_for(home), flywheels
         definitions = compile_flywheels(self._build, flywheels)
