@@ -46,7 +46,8 @@ def test_dagster_reads_at_once_what_was_recorded(home: Home) -> None:
             told = own.all_logs(one, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
             assert len(told) == N_STEPS
             found = own.get_run_by_id(one)
-            assert found is not None and found.is_success
+            assert found is not None
+            assert found.is_success
         materialized = own.get_materialized_partitions(dg.AssetKey("counted"))
         assert materialized == {str(step) for step in range(N_STEPS)}
     journals = list((home.dagster / "history" / "runs").glob("*.db-wal"))
