@@ -20,6 +20,7 @@ from flywheel_assets.flywheels.repurchase import order_line
 from flywheel_assets.project import PLACE, declared
 from flywheel_assets.starting.new import write_project
 from flywheel_assets.starting.validating import sample
+from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import Home
 from flywheel_assets.testing import Rows
 from flywheel_tests.conftest import contents
@@ -122,6 +123,47 @@ def test_ctrl_c_leaves_nothing_broken(
     assert decided.equals(expected.select(decided.columns).sort(decided.columns))
     assert found["organize/fct_decision"].height == 2
     assert inside("doctor").output == "Nothing is wrong.\n"
+
+
+def test_one_command_at_a_time_turns_a_home(
+    project: Path, tmp_path: Path, inside: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second is refused at once and told of the first; a killed one is in nobody's way."""
+    home = Home(tmp_path / "home")
+    arguments = ("run", "tea_shop", *RANGE, "--source", "data/landing/visits.csv")
+    with subprocess.Popen(
+        [*FLYWHEEL, *arguments],
+        cwd=project,
+        env=environment(FLYWHEEL_HOME=str(home.root)),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        first = f"`flywheel run`, process {process.pid}, since 20"
+        with pytest.raises(HomeError, match=first), alone(home, "another"):
+            pass
+        process.kill()
+    with alone(home, "flywheel run"):
+        refused = [inside(*arguments), inside("apply")]
+        for reading in ("plan", "status"):
+            assert "error" not in inside(reading).output
+        monkeypatch.setenv(PLACE, "flywheel_assets.flywheels:FLYWHEELS")
+        refused += [inside("demo"), inside("forget", "customer_id=1", "--dry-run")]
+    for said in refused:
+        assert said.exit_code == 1
+        assert f"found `flywheel run`, process {os.getpid()}, since 20" in said.output
+        assert "wait until it ends" in said.output
+    monkeypatch.delenv(PLACE)
+    assert inside(*arguments).exit_code == 0
+
+
+def test_a_mistyped_source_leaves_no_home(tmp_path: Path, inside: Callable[..., Result]) -> None:
+    """Nothing is begun, so the next range may begin on another day and on another source."""
+    said = inside("run", "tea_shop", *RANGE, "--source", "data/landing/vists.csv")
+    assert said.exit_code == 1
+    assert "correct --source; nothing was begun" in said.output
+    assert not (tmp_path / "home").exists()
 
 
 def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., Result]) -> None:

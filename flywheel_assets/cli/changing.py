@@ -19,6 +19,7 @@ from flywheel_assets.cli.app import (
     opened,
     print_json,
 )
+from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def plan(
     if as_json:
         print_json([_as_json(step) for step in planned])
     elif against is None and current_home().settings() is None:
-        there = current_home().root
-        console.print(f"No table is made yet in {there}: `flywheel run` does.", soft_wrap=True)
+        console.print(_nothing_yet(), soft_wrap=True)
     else:
         _show(planned)
     worst = max((step.change.grade for step in planned), default=Grade.DESCRIPTION)
@@ -80,20 +80,32 @@ def apply() -> None:
     from flywheel_assets.dagster_assets.turn import Turner
     from flywheel_assets.project import declared
 
-    planned = _of_home()
-    if not planned:
-        console.print("Nothing to make again.")
+    home = current_home()
+    if home.settings() is None:
+        console.print(_nothing_yet(), soft_wrap=True)
         return
-    days = sum(step.n_days for step in planned)
-    turner = Turner(current_home(), declared())
-    with progress(days) as report:
-        for step in carry_out(planned, turner, report):
-            if step.n_days:
-                console.print(f"{step.change.table}: {step.n_days} days made again")
-            elif step.carried:
-                console.print(f"{step.change.table}: kept as it is, by the new declaration")
-            elif step.gone:
-                console.print(f"{step.change.table}: let go; its data stays where it is")
+    with alone(home, "flywheel apply"):
+        planned = _of_home()
+        if not planned:
+            console.print("Nothing to make again.")
+            return
+        days = sum(step.n_days for step in planned)
+        with progress(days) as report:
+            for step in carry_out(planned, Turner(home, declared()), report):
+                _tell(step)
+
+
+def _nothing_yet() -> str:
+    return f"No table is made yet in {current_home().root}: `flywheel run` does."
+
+
+def _tell(step: "Step") -> None:
+    if step.n_days:
+        console.print(f"{step.change.table}: {step.n_days} days made again")
+    elif step.carried:
+        console.print(f"{step.change.table}: kept as it is, by the new declaration")
+    elif step.gone:
+        console.print(f"{step.change.table}: let go; its data stays where it is")
 
 
 @app.command(name="owners", rich_help_panel=CHANGE)
