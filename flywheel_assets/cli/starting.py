@@ -68,7 +68,7 @@ def validate(
 
 
 def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str]) -> "list[Sample]":
-    """Look at the sources that are there; one that was named must be."""
+    """Look at the sources that are there; one whose place was named must be."""
     from flywheel_assets.starting.validating import sample
 
     found = []
@@ -78,8 +78,11 @@ def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str])
         if observation.name in given:
             found.append(sample(observation, Path(given[observation.name])))
             continue
-        path = home.source_path(observation.name, observation.source.path)
-        if path.exists() or glob(str(path)):  # noqa: PTH207  path may be absolute
+        declared = Path(observation.source.path)
+        path = home.source_path(observation.name, str(declared))
+        # What is to stand below the home may come later; another place is there, or mistyped.
+        named = declared.is_absolute() or path != home.root / declared
+        if named or path.exists() or glob(str(path)):  # noqa: PTH207  path may be absolute
             found.append(sample(observation, path))
     return found
 
@@ -102,6 +105,12 @@ def _show(home: Home, flywheels: tuple[Flywheel, ...], samples: "list[Sample]") 
             console.print(f"{observation.name}: {_unsampled(observation, home)}.", soft_wrap=True)
     table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
     for one in samples:
+        if not one.n_records:
+            among = "the newest files of " if one.path.is_dir() else ""
+            console.print(
+                f"{one.observation}: no records yet in {among}{one.path}.", soft_wrap=True
+            )
+            continue
         fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)
         console.print(f"{one.observation}: {fits:,} of {one.n_records:,} records fit.")
         for m in one.misfits:
