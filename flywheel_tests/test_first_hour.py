@@ -229,9 +229,7 @@ def test_who_is_forgotten_is_found_as_the_source_writes_numbers(tmp_path: Path) 
     path.write_text("who;n\n17.850,0;1\n17851;2\n")
     entity = Entity(name="customer", keys=("who",), owners=OWNERS, description="Who.")
     fields = tuple(Field(name=n, dtype=pl.Int64, description=n) for n in ("who", "n"))
-    source = TableFile(
-        path=str(path), event_time="n", separator=";", decimal=",", thousands="."
-    )
+    source = TableFile(path=str(path), event_time="n", separator=";", decimal=",", thousands=".")
     observation = replace(orders(path), entity=entity, fields=fields, source=source)
     who = Sought({"who": "17850"}, {"who": ["who"]}, integers=frozenset({"who"}))
     kept, gone = _without(path, observation, who)

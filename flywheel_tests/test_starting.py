@@ -304,8 +304,8 @@ def test_new_overwrites_nothing_and_takes_no_name_twice(tmp_path: Path) -> None:
     for name in ("polars", "features", "class", "tests"):
         with pytest.raises(HomeError, match=f"{name}_flywheel"):
             write_project(name, tmp_path)
-    with pytest.raises(DeclarationError, match="lower-case.*for example 'tea_shop'"):
+    with pytest.raises(DeclarationError, match=r"lower-case.*for example 'tea_shop'"):
         write_project("Tea Shop", tmp_path)
-    with pytest.raises(HomeError, match="can be written at .*name another with --in"):
+    with pytest.raises(HomeError, match=r"can be written at .*name another with --in"):
         write_project("coffee", tmp_path / "tea" / "notes.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["tea"]

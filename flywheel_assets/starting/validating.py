@@ -136,8 +136,9 @@ def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
     )
     for row in grouped.iter_rows(named=True):
         found = row["reason"].split("; ")[0].removeprefix(row["kind"]).removeprefix(", found ")
+        whole = row["kind"].startswith(("the file ends", "a quote"))
         yield Misfit(
-            expected=row["kind"].replace("expected ", "", 1),
+            expected="a record that ends" if whole else row["kind"].replace("expected ", "", 1),
             found=found or row["kind"],
             remedy=_remedy(row["kind"], found),
             n_records=row["n"],
@@ -148,6 +149,7 @@ def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
 def _remedy(kind: str, found: str) -> str:
     for words, remedy in (
         ("the file ends", "have it delivered again, or declare the source's final_newline=False"),
+        ("a quote is opened", 'close it there, or double it ("") where it is part of a text'),
         ("required", "correct the source, or declare the field nullable=True"),
         ("at least", "correct the source, or lower the field's minimum"),
         ("at most", "correct the source, or raise the field's maximum"),

@@ -18,9 +18,9 @@ from flywheel_assets.declare.collect import (
     TableFile,
 )
 from flywheel_assets.stores import disk
+from flywheel_assets.stores.decoding import byte_order_mark
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
-from flywheel_assets.stores.raw import byte_order_mark
 
 _SQLITE = "sqlite:///"
 
