@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -202,7 +203,8 @@ def test_a_number_that_is_written_otherwise_says_what_to_declare(
     assert misfit.found == written
     assert remedy in misfit.remedy
     declared = dict(re.findall(r"(thousands|decimal)='(.)'", misfit.remedy)) or {"decimal": ","}
-    source = replace(plain.source, **({"decimal": "."} | declared))
+    options: dict[str, Any] = {"decimal": "."} | declared
+    source = replace(plain.source, **options)
     assert sample(replace(plain, source=source), path).misfits == ()
 
 

@@ -243,6 +243,10 @@ def test_validate_finds_what_no_constructor_sees(
         assert message in said.output
 
 
+ENTITY = "from flywheel_assets import Entity"
+CUSTOMER = "from flywheel_assets.flywheels.repurchase import customer"
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a project whose module is written by the test."""
@@ -279,6 +283,22 @@ def test_the_projects_flywheels_else_the_bundled(
         ("mine_d:WHEELS", "x = (", "mine_d.py, line 1"),
         ("mine_e:WHEELS", "WHEEL = 1", "nothing of that name"),
         ("mine_f", "FLYWHEELS = ()", r"found \(\)"),
+        (
+            "mine_g",
+            f"{ENTITY}\nEntity(name='x', keyz=('x',), owners=[], description='')",
+            r"with arguments that it has; found keyz \(mine_g.py, line 2\); did you mean 'keys'",
+        ),
+        (
+            "mine_h",
+            f"{ENTITY}\nEntity(\n    name='x',\n    keys=('x',),\n)",
+            r"with owners, description; found none \(mine_h.py, line 2\); add owners=..., desc",
+        ),
+        ("mine_i", f"{ENTITY}\nEntity('x')", r"by their names; .*mine_i.py, line 2\); it has name"),
+        (
+            "mine_j",
+            f"import dataclasses\n{ENTITY}\n{CUSTOMER}\ndataclasses.replace(customer, nmae='x')",
+            r"nmae \(mine_j.py, line 4\); did you mean 'name'",
+        ),
     ],
 )
 def test_declarations_that_cannot_be_found(
