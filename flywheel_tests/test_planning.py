@@ -3,7 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +18,7 @@ from flywheel_assets.changes.plan import Grade
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.notices import sensors
 from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
+from flywheel_assets.dagster_assets.reported import write_report
 from flywheel_assets.dagster_assets.status import Urgency, status
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.declare.flywheel import catalog
@@ -32,7 +33,7 @@ from flywheel_assets.flywheels.repurchase import (
 )
 from flywheel_assets.flywheels.repurchase import orders as counted
 from flywheel_assets.stores.declared import Declared
-from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_tests.conftest import FIRST, LAST, contents
 
 DAYS = timedelta(days=34)
@@ -248,6 +249,19 @@ def test_what_needs_attention_comes_first(home: Home) -> None:
     worst = status(home, [repurchase])[0]
     assert (worst.table, worst.urgency) == (ROWS, Urgency.FAILED)
     assert "features_as_decided" in worst.failed[0]
+
+
+@pytest.mark.parametrize("ongoing", [True, False])
+def test_a_flywheel_that_nobody_turns_is_behind(home: Home, tmp_path: Path, ongoing: bool) -> None:
+    """Up to the day that closed last, in a home that goes on; a replay of history is through."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    newest, yesterday = FIRST + DAYS, datetime.now(UTC).date() - timedelta(days=1)
+    home.save(Settings(start=FIRST, end=None if ongoing else newest))
+    missed = (yesterday - newest).days if ongoing else 0
+    behind = {one.table: one.days_behind for one in status(home, [repurchase])}
+    assert behind[VIEW] == behind[ROWS] == missed
+    told = write_report(home, repurchase, tmp_path / "page.html").read_text()
+    assert (f"Nothing was made for the {missed:,} days that closed after" in told) is ongoing
 
 
 def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:

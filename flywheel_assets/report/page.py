@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def write(
-    home: Home, flywheel: Flywheel, failed: Sequence[Failed] = (), file: Path | None = None
+    home: Home,
+    flywheel: Flywheel,
+    failed: Sequence[Failed] = (),
+    file: Path | None = None,
+    closed: date | None = None,
 ) -> Path:
     """Write the report, in one step for whoever reads it; see `page`.
 
@@ -38,20 +42,27 @@ def write(
     file = file or home.root / "reports" / f"{flywheel.name}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     written = file.with_name(f".{file.name}.{os.getpid()}")
-    written.write_text(page(home, flywheel, failed), encoding="utf-8")
+    written.write_text(page(home, flywheel, failed, closed), encoding="utf-8")
     written.replace(file)
     return file
 
 
-def page(home: Home, flywheel: Flywheel, failed: Sequence[Failed] = ()) -> str:
+def page(
+    home: Home,
+    flywheel: Flywheel,
+    failed: Sequence[Failed] = (),
+    closed: date | None = None,
+) -> str:
     """Tell the whole flywheel as HTML: the same home, the same text.
 
     Parameters
     ----------
     failed : sequence of Failed
         Checks whose newest verdict is a failure: the tables do not say.
+    closed : date, optional
+        The day that closed last, to which a home that goes on should have come.
     """
-    tables, flows = Tables(home.lakehouse), flow(home, flywheel)
+    tables, flows = Tables(home.lakehouse), flow(home, flywheel, closed)
     last = flows.last or _NEVER
     worths, who = worth(tables, flywheel, last), champions(tables, flywheel, last)
     drift, ranked = drifting(tables, flywheel, last), ranking(tables, flywheel, last)

@@ -139,6 +139,13 @@ def _late(flow: Flow) -> Iterator[Matter]:
     if flow.last is None:
         yield Matter("warn", "Nothing was made yet.", "flywheel run begins it.")
         return
+    if flow.missed:
+        yield Matter(
+            "bad",
+            f"Nothing was made for the {many(flow.missed, 'day')} that closed after "
+            f"{day(flow.last)}.",
+            "flywheel run makes them; daily, Dagster's daemon does, which flywheel ui starts.",
+        )
     by_day: dict[date | None, list[str]] = {}
     for table in flow.tables:
         if table.behind or table.newest is None:
