@@ -17,8 +17,9 @@ from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.changes.plan import Grade
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.notices import sensors
-from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
+from flywheel_assets.dagster_assets.planning import apply, steps
 from flywheel_assets.dagster_assets.reported import write_report
+from flywheel_assets.dagster_assets.speed import speeds
 from flywheel_assets.dagster_assets.status import Urgency, status
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.declare.flywheel import catalog
@@ -164,7 +165,7 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     aggregations = (*customer_orders.aggregations, counted(14))
     changed = seeing(replace(customer_orders, aggregations=aggregations))
     turner = Turner(home, [changed])
-    planned = steps(home, [changed], seconds_per_day(turner, [VIEW, ROWS]))
+    planned = steps(home, [changed], speeds(turner, [VIEW, ROWS]))
     assert [(s.change.table, s.change.grade, s.change.added) for s in planned] == [
         (VIEW, Grade.ADDITIVE, ("orders_14d",)),
         (ROWS, Grade.ADDITIVE, ("orders_14d",)),
@@ -172,6 +173,7 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     assert [s.n_rows for s in planned] == [before[VIEW].height, before[ROWS].height]
     assert planned[0].n_days == DAYS.days + 1
     assert all(s.seconds is not None and s.seconds > 0 for s in planned)
+    assert not any(s.at_most for s in planned)  # both were made in ranges
     # Stopped after the first table and planned anew, only the second is left.
     next(apply(planned, turner, lambda _: None))
     left = steps(home, [changed], {})
@@ -185,6 +187,25 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     filled = after[VIEW].filter(pl.col("orders_14d") > 0)
     assert filled.height > 0
     assert (filled["orders_14d"] >= filled["orders_7d"]).all()
+
+
+def test_days_made_one_by_one_only_bound_what_a_range_takes(orders: Path, tmp_path: Path) -> None:
+    """A run has a cost of its own; where all that is known are such, the estimate says at most."""
+    home = Home(tmp_path)
+    home.extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
+    turner, table = Turner(home, [repurchase]), "collect/order_line"
+    keys, week = (table, f"{table}_rejected"), [FIRST + timedelta(days=n) for n in range(7)]
+    turner.turn([Run(keys, day, day) for day in week], lambda _: None)
+    bound = speeds(turner, [table])[table]
+    assert bound.is_bound
+    alone = turner.clock.steps
+    assert bound.seconds(7) == pytest.approx(alone, rel=0.5)
+    turner.force(Run(keys, week[0], week[-1]))
+    known = speeds(turner, [table])[table]
+    assert not known.is_bound
+    together = turner.clock.steps - alone
+    assert known.seconds(7) == pytest.approx(together, rel=0.5)
+    assert known.seconds(7) < bound.seconds(7)
 
 
 def test_history_stays(home: Home) -> None:

@@ -168,6 +168,11 @@ def warn(*lines: str) -> None:
         _say(("" if number else "[yellow]warning:[/yellow] ") + escaped(line))
 
 
+def say(text: str) -> None:
+    """Print a sentence; where it goes on in the next line is the terminal's to say."""
+    console.print(text, soft_wrap=True)
+
+
 def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 

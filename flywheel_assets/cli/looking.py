@@ -25,8 +25,9 @@ from flywheel_assets.cli.app import (
     find,
     opened,
     print_json,
+    say,
 )
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
 
 
@@ -51,7 +52,8 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
         raise HomeError(
             expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
             found="none",
-            remedy=f"run to {last.date() + wait} first: outcomes take {wait.days} days to mature",
+            remedy=f"run to {last.date() + wait} first: outcomes take {many(wait.days, 'day')} to "
+            "mature",
         )
     ranked = pooled(matured, flywheel)
     if as_json:
@@ -104,8 +106,8 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         name: subprocess.Popen(command, env=environment)  # noqa: S603  programs of this environment
         for name, command in _servers(port, mlflow_port, models.uri).items()
     }
-    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
-    console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
+    say(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+    say("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         ended = _first_ended(servers)

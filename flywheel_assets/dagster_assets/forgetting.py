@@ -15,7 +15,7 @@ from flywheel_assets.dagster_assets.outside import brought_back
 from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
 from flywheel_assets.declare.rules import OBSERVATION_ID
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema
 from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.delta_log import LOG
@@ -90,7 +90,7 @@ def _alone(home: Home) -> Iterator[None]:
         if found := instance.get_runs(filters=dg.RunsFilter(statuses=running)):
             raise HomeError(
                 expected=f"nobody else at work in {home.root}",
-                found=f"{len(found)} runs under way, {found[0].run_id} for one",
+                found=f"{many(len(found), 'run')} under way, {found[0].run_id} for one",
                 remedy="wait for them, or terminate them, and run this again",
             )
         yield

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 from flywheel_assets.report import drawn, story, wording
 from flywheel_assets.report.champions import champions
 from flywheel_assets.report.drifting import drifting
@@ -90,7 +91,7 @@ def page(
         number=wording.number,
         percent=wording.percent,
         day=wording.day,
-        many=wording.many,
+        many=many,
         interval=wording.interval,
         style=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
     )

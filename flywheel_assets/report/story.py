@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 from flywheel_assets.report.champions import Champions
 from flywheel_assets.report.drifting import Drifting
 from flywheel_assets.report.flow import Flow
-from flywheel_assets.report.wording import day, interval, many, number, percent
+from flywheel_assets.report.wording import day, interval, number, percent
 from flywheel_assets.report.worth import Worth
 from flywheel_assets.stages.alternatives import BOOTSTRAP, LOGGED
 from flywheel_assets.stages.drift import ERROR
