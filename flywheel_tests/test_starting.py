@@ -21,7 +21,7 @@ from flywheel_assets.project import PLACE, declared
 from flywheel_assets.starting.new import write_project
 from flywheel_assets.starting.validating import sample
 from flywheel_assets.stores.alone import alone
-from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.testing import Rows
 from flywheel_tests.conftest import contents
 
@@ -156,6 +156,24 @@ def test_one_command_at_a_time_turns_a_home(
         assert "wait until it ends" in said.output
     monkeypatch.delenv(PLACE)
     assert inside(*arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("reading", ["status", "report", "doctor"])
+def test_a_home_that_cannot_be_written_is_told_in_words(
+    tmp_path: Path, inside: Callable[..., Result], reading: str
+) -> None:
+    """Also to who only reads: no SQL, and what to do."""
+    home = Home(tmp_path / "home")
+    home.save(Settings(start=date(2026, 1, 5)))
+    # As root anything can be written: a folder stands where a database would be opened.
+    (home.dagster / "history" / "runs.db").mkdir(parents=True)
+    said = inside(reading)
+    assert said.exit_code == 1
+    assert (
+        f"expected a home that can be written at {home.root}; found unable to open" in said.output
+    )
+    assert "FLYWHEEL_HOME" in said.output
+    assert "sqlalche" not in said.output
 
 
 def test_a_mistyped_source_leaves_no_home(tmp_path: Path, inside: Callable[..., Result]) -> None:

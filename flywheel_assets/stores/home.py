@@ -130,12 +130,13 @@ class Home:
         except OSError as error:
             raise self.unwritable(error) from error
 
-    def unwritable(self, error: OSError) -> HomeError:
+    def unwritable(self, error: Exception) -> HomeError:
         """Say that nothing can be written here, and why."""
         return HomeError(
             expected=f"a home that can be written at {self.root}",
             found=str(error),
-            remedy="set FLYWHEEL_HOME to a folder of yours, or make room there",
+            remedy="make room there, or let this user write, as databases are opened for it even to "
+            "be read; or set FLYWHEEL_HOME to a folder of yours",
         )
 
     def _save(self, settings: Settings) -> None:
