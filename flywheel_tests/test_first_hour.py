@@ -27,6 +27,7 @@ from flywheel_assets.stages.collect import validate
 from flywheel_assets.starting.validating import sample
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.forgetting.sources import _without
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.raw import read_csv
 from flywheel_assets.stores.sources import read_source
 from flywheel_tests.test_starting import (
@@ -266,6 +267,20 @@ def test_mistakes_say_what_to_do(
     assert said.exit_code == 1
     assert f"port {port}" in said.output
     assert "--port" in said.output.partition("; ")[2]
+    Home(tmp_path / "home").save(Settings(start=DAY))
+    for option in ("--port", "--mlflow-port"):
+        with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port, other = taken.getsockname()[1], free.getsockname()[1]
+            free.close()
+            ports = {"--port": other, "--mlflow-port": other + 1} | {option: port}
+            said = inside("ui", *(str(word) for pair in ports.items() for word in pair))
+        assert said.exit_code == 1
+        assert f"port {port} to be free" in said.output
+        assert f"choose another with {option}, or" in said.output
+        assert "Dagster: http" not in said.output
+    twice = inside("ui", "--port", str(other), "--mlflow-port", str(other))
+    assert (twice.exit_code, "that it is taken" in twice.output) == (1, True)
     (tmp_path / "file").touch()
     monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path / "file" / "home"))
     said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05")

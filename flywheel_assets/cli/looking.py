@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,6 +93,7 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     from flywheel_assets.stores.models import Models
 
     home = opened()
+    _check_free({"--port": port, "--mlflow-port": mlflow_port})
     models = Models(home.mlflow)
     models.client()
     environment = os.environ | {
@@ -124,6 +126,25 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         found=f"that {ended} ended; what it said stands above",
         remedy="if a port is taken, choose others: --port, --mlflow-port",
     )
+
+
+def _check_free(ports: Mapping[str, int]) -> None:
+    """Refuse to start anything where a port is taken, by another program or twice."""
+    for option, port in ports.items():
+        with socket.socket() as tried:
+            # As servers do: what ended just now has not left the port for good.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+                taken = list(ports.values()).count(port) > 1
+            except OSError:
+                taken = True
+        if taken:
+            raise HomeError(
+                expected=f"port {port} to be free on this machine",
+                found="that it is taken",
+                remedy=f"choose another with {option}, or end what is there; nothing was started",
+            )
 
 
 def _servers(port: int, mlflow_port: int, store: str) -> dict[str, list[str]]:

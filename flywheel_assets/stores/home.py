@@ -135,8 +135,8 @@ class Home:
         return HomeError(
             expected=f"a home that can be written at {self.root}",
             found=str(error),
-            remedy="make room there, or let this user write, as databases are opened for it even to "
-            "be read; or set FLYWHEEL_HOME to a folder of yours",
+            remedy="make room there, or let this user write, as databases are opened for it even to"
+            " be read; or set FLYWHEEL_HOME to a folder of yours",
         )
 
     def _save(self, settings: Settings) -> None:
