@@ -221,6 +221,25 @@ def test_history_stays(home: Home) -> None:
     assert all(step.retrains is None for step in planned.values())
 
 
+def test_what_is_ranked_by_shows_in_the_plan(home: Home) -> None:
+    """Scores become another number: of decisions from now on, and of what they are compared with."""
+    ranked = replace(
+        repurchase,
+        model=replace(repurchase.model, learner="s"),
+        decisions=replace(repurchase.policy, rank_by="uplift"),
+    )
+    learning = replace(ranked, decisions=repurchase.policy)
+    by_table = {s.change.table: s for s in steps(home, [ranked], {})}
+    decided = by_table["repurchase/decisions"]
+    assert "score" in decided.change.changed
+    assert (decided.decides, decided.since) == ("repurchase", FIRST + DAYS + timedelta(days=1))
+    assert "alternatives" in by_table["repurchase/performance"].change.changed
+    # None of it is of the learner.
+    other = {s.change.table: s.change.changed for s in steps(home, [learning], {})}
+    assert "repurchase/performance" not in other
+    assert "score" not in other.get("repurchase/decisions", ())
+
+
 def test_a_model_to_retrain_is_named_with_the_day(home: Home) -> None:
     """Another estimator: trained again on the next Monday, deciding from the next day on."""
     model = replace(repurchase.model, training_window=timedelta(days=80))
