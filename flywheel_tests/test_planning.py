@@ -222,7 +222,7 @@ def test_history_stays(home: Home) -> None:
 
 
 def test_what_is_ranked_by_shows_in_the_plan(home: Home) -> None:
-    """Scores become another number: of decisions from now on, and of what they are compared with."""
+    """Scores become another number: of decisions from now on, and of what is compared with them."""
     ranked = replace(
         repurchase,
         model=replace(repurchase.model, learner="s"),

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -27,7 +29,12 @@ from flywheel_tests.conftest import contents
 
 ROOT = Path(__file__).resolve().parents[1]
 RANGE = ("--from", "2026-01-05", "--to", "2026-01-06")
-FLYWHEEL = [sys.executable, "-m", "flywheel_assets.cli"]
+AT_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from flywheel_assets.cli import main; main()"
+)
+FLYWHEEL = [sys.executable, "-c", AT_A_TERMINAL]
+"""The command, ended by Ctrl-C also where these tests were started so that they ignore it."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -122,6 +129,45 @@ def test_ctrl_c_leaves_nothing_broken(
     assert decided.height == told["rows"]["tea_shop/decisions"] == 4
     assert decided.equals(expected.select(decided.columns).sort(decided.columns))
     assert found["organize/fct_decision"].height == 2
+    assert inside("doctor").output == "Nothing is wrong.\n"
+
+
+def once_read(fifo: Path, process: "subprocess.Popen[str]") -> int:
+    """Wait until a process opens a named pipe to read it; nothing comes while this end is open."""
+    while process.poll() is None:
+        with suppress(OSError):
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    return pytest.fail(f"ended without reading: {process.communicate()}")
+
+
+def test_ctrl_c_inside_a_step(project: Path, tmp_path: Path, inside: Callable[..., Result]) -> None:
+    """While collect reads its source: ended as such, and the same command goes on from there."""
+    visits = tmp_path / "visits.csv"
+    os.mkfifo(visits)
+    arguments = ("run", "tea_shop", *RANGE, "--source", str(visits))
+    with (
+        subprocess.Popen(
+            [*FLYWHEEL, *arguments],
+            cwd=project,
+            env=environment(FLYWHEEL_HOME=str(tmp_path / "home")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        visits.open("w") as never_written,
+    ):  # opened once the step opens it to read
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert not never_written.closed
+    assert process.returncode == 130, errors
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    visits.unlink()
+    visits.write_bytes((project / "data" / "landing" / "visits.csv").read_bytes())
+    resumed = inside(*arguments, "--json")
+    assert resumed.exit_code == 0, resumed.output
+    assert json.loads(resumed.stdout)["rows"]["tea_shop/decisions"] == 4
     assert inside("doctor").output == "Nothing is wrong.\n"
 
 
