@@ -159,7 +159,7 @@ def test_what_a_file_writes_for_nothing_is_part_of_what_its_table_means() -> Non
     """Each option of reading changes the meaning; left as it was it is as if it were not there."""
     observation = orders(Path("orders.csv"))
     assert isinstance(observation.source, TableFile)
-    plain = replace(observation.source, null_values=(), decimal=".", thousands="")
+    plain = replace(observation.source, null_values=(), decimal=".", thousands=None)
     told = {
         _read(plain),
         _read(replace(plain, null_values=("?",))),
