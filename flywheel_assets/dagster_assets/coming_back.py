@@ -55,8 +55,8 @@ def require_back(build: Build, flywheel: Flywheel, first: date, last: date) -> N
     if missing:
         raise MissingPartitionError(
             expected=f"the decisions of {flywheel.name} in organize/fct_decision of the day after",
-            found=f"{many(len(missing), 'day')} whose are not there as published, {missing[0]} "
-            "first",
+            found=f"{many(len(missing), 'day')} whose decisions are not there as published, "
+            f"{missing[0]} first",
             remedy="materialize collect/decision and organize/fct_decision again, from "
             f"{missing[0] + DAY} to {missing[-1] + DAY}",
         )
