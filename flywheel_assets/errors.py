@@ -125,3 +125,14 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     match = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {match[0]!r}? " if match else ""
     return f"{hint}valid: {', '.join(known)}"
+
+
+def many(n: int, one: str, more: str | None = None) -> str:
+    """Count things.
+
+    Examples
+    --------
+    >>> many(1, "day"), many(1200, "day")
+    ('1 day', '1,200 days')
+    """
+    return f"{n:,} {one if n == 1 else more or one + 's'}"

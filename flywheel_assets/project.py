@@ -8,17 +8,24 @@ says in its ``pyproject.toml`` where its flywheels are listed::
 """
 
 import importlib
+import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+import flywheel_assets
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import DeclarationError, FlywheelError, HomeError, nearest
 from flywheel_assets.stores.home import project_folder, project_settings
 
 PLACE = "FLYWHEEL_DECLARATIONS"
+_ARGUMENTS = re.compile(r"(?P<what>\w+)\.__init__\(\) (?P<wrong>got an unexpected|missing|takes) ")
+"""How Python says that what was called takes other arguments."""
+_PASSED = ("importlib", "dataclasses.py", __file__)
+"""Through what an error of a declaration comes, and is not of."""
 
 
 def declared() -> tuple[Flywheel, ...]:
@@ -85,6 +92,8 @@ def _listed(place: str) -> tuple[Flywheel, ...]:
         raise
     except Exception as error:
         where = _where(error)
+        if misdeclared := _misdeclared(error, where):
+            raise misdeclared from error
         raise DeclarationError(
             expected=f"a module {module!r} that lists flywheels",
             found=f"{type(error).__name__}: {error}{where}",
@@ -102,6 +111,22 @@ def _listed(place: str) -> tuple[Flywheel, ...]:
     return catalog(listed).flywheels
 
 
+def _misdeclared(error: Exception, where: str) -> DeclarationError | None:
+    """Say which arguments a declaration lacks or does not have, if it is that."""
+    said = _ARGUMENTS.match(str(error)) if isinstance(error, TypeError) else None
+    what = getattr(flywheel_assets, said["what"], None) if said else None
+    if said is None or what is None:
+        return None
+    valid, named = inspect.signature(what).parameters, re.findall(r"'(\w+)'", str(error))
+    expected, found, remedy = {
+        "takes": ("arguments by their names", "some without", f"it has {', '.join(valid)}"),
+        "missing": (", ".join(named), "none", "add " + ", ".join(f"{one}=..." for one in named)),
+    }.get(said["wrong"]) or ("arguments that it has", named[0], nearest(named[0], valid))
+    return DeclarationError(
+        expected=f"{said['what']} with {expected}", found=found + where, remedy=remedy
+    )
+
+
 def _where(error: Exception) -> str:
     """Say in which line an import failed, if it was not for want of the module."""
     if isinstance(error, SyntaxError):
@@ -109,6 +134,6 @@ def _where(error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
+        if not any(passed in frame.filename for passed in _PASSED)
     ]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

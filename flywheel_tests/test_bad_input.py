@@ -1,6 +1,7 @@
 """What a team's files can hold that they should not: a clear error, or a rejected row."""
 
 import csv
+import gzip
 import io
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from flywheel_assets.errors import SourceError
 from flywheel_assets.flywheels.repurchase import order_line
 from flywheel_assets.stages.collect import validate
+from flywheel_assets.starting.validating import sample
 from flywheel_assets.stores.raw import read_csv, read_delta, read_parquet
 from flywheel_assets.stores.sources import read_source
 
@@ -63,6 +65,11 @@ def test_a_broken_record_is_rejected_with_its_reason(
         (HEADER.replace("Quantity", "Quantitty").encode(), "did you mean 'Quantitty'"),
         (HEADER.replace("Country", "Quantity").encode(), "twice"),
         ((HEADER + SOUND).encode() + b"2,A,CAF\xc9\n", "offset 140, line 3"),
+        (gzip.compress((HEADER + SOUND).encode()), "found a gzip file; unpack it first: gunzip"),
+        (b"PK\x03\x04\x14\x00", "a workbook; unpack it, or save its sheet as CSV"),
+        ((HEADER + SOUND).encode("utf-16"), "declare encoding='utf-16'"),
+        ((HEADER + SOUND).encode("utf-16-le"), "declare encoding='utf-16-le'"),
+        ((HEADER + SOUND).encode("utf-16-be"), "declare encoding='utf-16-be'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(
@@ -73,6 +80,28 @@ def test_a_file_that_cannot_be_read_is_an_error(
     with pytest.raises(SourceError, match=message) as caught:
         read_source(order_line, tmp_path, DAY, DAY, start=DAY)
     assert f"{DAY}.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_what_the_remedy_says_reads_it(tmp_path: Path, encoding: str) -> None:
+    """Two bytes a character, with and without a mark, once that is declared."""
+    path = tmp_path / "x.csv"
+    path.write_bytes("name,b\nMüller,2\n".encode(encoding))
+    with pytest.raises(SourceError, match=f"declare encoding='{encoding}'"):
+        read_csv(path, ["name"], encoding="latin-1")
+    assert read_csv(path, ["name"], encoding=encoding)["name"].to_list() == ["Müller"]
+
+
+def test_an_open_quote_says_where_and_what_to_do(tmp_path: Path) -> None:
+    """All that it took in is one record, which begins in the line that is named."""
+    file = tmp_path / f"{DAY}.csv"
+    file.write_text(HEADER + SOUND + SOUND.replace("THING", '"THING') + SOUND + SOUND)
+    looked_at = sample(order_line, tmp_path)
+    [misfit] = looked_at.misfits
+    assert looked_at.n_records == 2
+    assert "from line 3 on" in misfit.found
+    assert misfit.expected == "a record that ends"
+    assert misfit.remedy.startswith("close it there, or double it")
 
 
 def test_other_files_that_cannot_be_read(tmp_path: Path) -> None:

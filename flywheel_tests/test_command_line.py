@@ -10,10 +10,15 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from flywheel_assets.changes.plan import Change, Grade
 from flywheel_assets.cli import app
 from flywheel_assets.cli.app import PANELS, TRACEBACK, print_json
+from flywheel_assets.cli.forgetting import _show as show_receipt
+from flywheel_assets.cli.planned import show
+from flywheel_assets.dagster_assets.planning import Step
 from flywheel_assets.dagster_assets.status import TableStatus
 from flywheel_assets.dagster_assets.turn import Turner
+from flywheel_assets.stores.forgetting.receipts import Receipt
 from flywheel_tests.conftest import FIRST
 
 Run = Callable[..., Result]
@@ -130,6 +135,51 @@ def test_json_is_json_whatever_the_numbers(capsys: pytest.CaptureFixture[str]) -
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}, "day": FIRST})
     said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert said == {"a": [None, 1.5], "b": {"c": None}, "day": str(FIRST)}
+
+
+def test_no_sentence_is_broken_where_the_terminal_is_narrow(run: Run) -> None:
+    """It goes on in the next line where the terminal says so, and is copied whole."""
+    said = run("run", "repurchase", "--from", str(FIRST), "--to", str(FIRST), COLUMNS="40")
+    lines = said.output.splitlines()
+    assert "Look at it: flywheel report repurchase, a page; flywheel ui, all of it." in lines
+    assert any(re.fullmatch(r"0 runs in 0 s \(\d+ done before\); .* of it\.", x) for x in lines)
+
+
+def test_a_plan_keeps_its_names_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table where there is room, else a list; one day is a day."""
+    change = Change(
+        "features/customer_orders",
+        Grade.ADDITIVE,
+        added=("orders_14d", "days_since_the_last_order"),
+        owners=("team:growth", "mlops@example.com"),
+    )
+    step = Step(change, ((FIRST, FIRST),), 1, 9.6, at_most=True)
+    for columns, together in (("80", "columns:          + orders_14d\n"), ("160", "│ additive │")):
+        monkeypatch.setenv("COLUMNS", columns)
+        show([step])
+        said = capsys.readouterr().out
+        assert together in said
+        for whole in (change.table, *change.added, *change.owners):
+            assert whole in said
+        assert f"{FIRST} to {FIRST}: 1 day, 1 row, at most 10 s" in said
+        assert "To be made again: 1 partition, 1 row, at most 10 s." in said
+
+
+def test_who_is_forgotten_is_shown_as_data_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets in names of files and in what could not be read are no markup."""
+    receipt = Receipt("none", "customer", {}, "me", "2026-01-05")
+    receipt.elsewhere["dagster/[/red].log"] = 1
+    receipt.sources += [
+        {"path": "in[/a].csv", "observation": "order", "records": 1},
+        {"path": "b.csv", "observation": "order", "unread": "found [bold]"},
+    ]
+    receipt.left += ["mlflow/[/x]"]
+    show_receipt(receipt, dry_run=False)
+    said = capsys.readouterr().out
+    for text in ("dagster/[/red].log", "in[/a].csv (order): 1 record.", "[bold]", "mlflow/[/x]:"):
+        assert text in said
 
 
 def test_what_data_say_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,7 @@ def test_between_rows(tmp_path: Path) -> None:
     assert first["in_buyer"].severity is dg.AssetCheckSeverity.WARN
     told = first["in_buyer"].description
     assert (
-        f"1 values of visitor_id, in 1 rows, that organize/dim_buyer does not have, since {START}"
+        f"1 value of visitor_id, in 1 row, that organize/dim_buyer does not have, since {START}"
         in told
     )
     assert "have team:crm report them as signup" in told

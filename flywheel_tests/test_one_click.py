@@ -61,7 +61,7 @@ def test_the_trace_follows_it_through_both(web: Web) -> None:
     steps = trace(web.home, WHEELS, ONE_CLICK)
     told = {step.table: step.what for step in steps}
     assert list(told)[:3] == ["collect/click_received", "collect/click", "organize/fct_click"]
-    assert "1 matured decisions had it as an outcome" in told["comes_back/training_set"]
+    assert "1 matured decision had it as an outcome" in told["comes_back/training_set"]
     assert "1 of them positive" in told["comes_back/training_set"]
     assert f"partitions {CLICKED} to" in told["features/browsing"]
     assert "seconds_7d None to 1000.0" in told["features/browsing"]

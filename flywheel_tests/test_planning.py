@@ -3,7 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +17,9 @@ from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.changes.plan import Grade
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.notices import sensors
-from flywheel_assets.dagster_assets.planning import apply, seconds_per_day, steps
+from flywheel_assets.dagster_assets.planning import apply, steps
+from flywheel_assets.dagster_assets.reported import write_report
+from flywheel_assets.dagster_assets.speed import speeds
 from flywheel_assets.dagster_assets.status import Urgency, status
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.declare.flywheel import catalog
@@ -32,7 +34,7 @@ from flywheel_assets.flywheels.repurchase import (
 )
 from flywheel_assets.flywheels.repurchase import orders as counted
 from flywheel_assets.stores.declared import Declared
-from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_tests.conftest import FIRST, LAST, contents
 
 DAYS = timedelta(days=34)
@@ -163,7 +165,7 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     aggregations = (*customer_orders.aggregations, counted(14))
     changed = seeing(replace(customer_orders, aggregations=aggregations))
     turner = Turner(home, [changed])
-    planned = steps(home, [changed], seconds_per_day(turner, [VIEW, ROWS]))
+    planned = steps(home, [changed], speeds(turner, [VIEW, ROWS]))
     assert [(s.change.table, s.change.grade, s.change.added) for s in planned] == [
         (VIEW, Grade.ADDITIVE, ("orders_14d",)),
         (ROWS, Grade.ADDITIVE, ("orders_14d",)),
@@ -171,6 +173,7 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     assert [s.n_rows for s in planned] == [before[VIEW].height, before[ROWS].height]
     assert planned[0].n_days == DAYS.days + 1
     assert all(s.seconds is not None and s.seconds > 0 for s in planned)
+    assert not any(s.at_most for s in planned)  # both were made in ranges
     # Stopped after the first table and planned anew, only the second is left.
     next(apply(planned, turner, lambda _: None))
     left = steps(home, [changed], {})
@@ -186,6 +189,25 @@ def test_a_feature_more_is_planned_and_applied(home: Home) -> None:
     assert (filled["orders_14d"] >= filled["orders_7d"]).all()
 
 
+def test_days_made_one_by_one_only_bound_what_a_range_takes(orders: Path, tmp_path: Path) -> None:
+    """A run has a cost of its own; where all that is known are such, the estimate says at most."""
+    home = Home(tmp_path)
+    home.extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
+    turner, table = Turner(home, [repurchase]), "collect/order_line"
+    keys, week = (table, f"{table}_rejected"), [FIRST + timedelta(days=n) for n in range(7)]
+    turner.turn([Run(keys, day, day) for day in week], lambda _: None)
+    bound = speeds(turner, [table])[table]
+    assert bound.is_bound
+    alone = turner.clock.steps
+    assert bound.seconds(7) == pytest.approx(alone, rel=0.5)
+    turner.force(Run(keys, week[0], week[-1]))
+    known = speeds(turner, [table])[table]
+    assert not known.is_bound
+    together = turner.clock.steps - alone
+    assert known.seconds(7) == pytest.approx(together, rel=0.5)
+    assert known.seconds(7) < bound.seconds(7)
+
+
 def test_history_stays(home: Home) -> None:
     """A policy that changes leaves published decisions alone, and says so."""
     cautious = replace(repurchase, decisions=replace(repurchase.policy, control=0.1))
@@ -197,6 +219,25 @@ def test_history_stays(home: Home) -> None:
     assert decided.change.owners == ("team:growth",)
     assert (decided.decides, decided.since) == ("repurchase", FIRST + DAYS + timedelta(days=1))
     assert all(step.retrains is None for step in planned.values())
+
+
+def test_what_is_ranked_by_shows_in_the_plan(home: Home) -> None:
+    """Scores become another number: of decisions from now on, and of what is compared with them."""
+    ranked = replace(
+        repurchase,
+        model=replace(repurchase.model, learner="s"),
+        decisions=replace(repurchase.policy, rank_by="uplift"),
+    )
+    learning = replace(ranked, decisions=repurchase.policy)
+    by_table = {s.change.table: s for s in steps(home, [ranked], {})}
+    decided = by_table["repurchase/decisions"]
+    assert "score" in decided.change.changed
+    assert (decided.decides, decided.since) == ("repurchase", FIRST + DAYS + timedelta(days=1))
+    assert "alternatives" in by_table["repurchase/performance"].change.changed
+    # None of it is of the learner.
+    other = {s.change.table: s.change.changed for s in steps(home, [learning], {})}
+    assert "repurchase/performance" not in other
+    assert "score" not in other.get("repurchase/decisions", ())
 
 
 def test_a_model_to_retrain_is_named_with_the_day(home: Home) -> None:
@@ -248,6 +289,19 @@ def test_what_needs_attention_comes_first(home: Home) -> None:
     worst = status(home, [repurchase])[0]
     assert (worst.table, worst.urgency) == (ROWS, Urgency.FAILED)
     assert "features_as_decided" in worst.failed[0]
+
+
+@pytest.mark.parametrize("ongoing", [True, False])
+def test_a_flywheel_that_nobody_turns_is_behind(home: Home, tmp_path: Path, ongoing: bool) -> None:
+    """Up to the day that closed last, in a home that goes on; a replay of history is through."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    newest, yesterday = FIRST + DAYS, datetime.now(UTC).date() - timedelta(days=1)
+    home.save(Settings(start=FIRST, end=None if ongoing else newest))
+    missed = (yesterday - newest).days if ongoing else 0
+    behind = {one.table: one.days_behind for one in status(home, [repurchase])}
+    assert behind[VIEW] == behind[ROWS] == missed
+    told = write_report(home, repurchase, tmp_path / "page.html").read_text()
+    assert (f"Nothing was made for the {missed:,} days that closed after" in told) is ongoing
 
 
 def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:

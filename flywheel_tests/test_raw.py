@@ -23,7 +23,7 @@ CUT = (
     "the file ends without a line end: the last record may be cut off "
     "(declare final_newline=False if this source writes files so)"
 )
-OPEN = "a quote is opened and never closed: the rest of the file is in this record"
+OPEN = "a quote is opened and never closed: the rest of the file, from line 3 on, is in this record"
 
 
 def written(folder: Path, content: str | bytes, name: str = "orders.csv") -> Path:

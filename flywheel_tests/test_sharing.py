@@ -91,7 +91,9 @@ def test_a_cap_counts_decisions_that_have_come_back(orders: Path, tmp_path: Path
     with pytest.raises(FlywheelError, match="a day at a time"):
         turner.force(Run(decides[-1:], FIRST, last))
     turner.force(Run(decides, FIRST, FIRST))
-    with pytest.raises(FlywheelError, match=f"1 days whose are not there as published, {FIRST}"):
+    with pytest.raises(
+        FlywheelError, match=f"1 day whose decisions are not there as published, {FIRST}"
+    ):
         turner.force(Run(decides, FIRST + DAY, FIRST + DAY))
     turner.turn(list(replay(capped, FIRST, last)), lambda _: None)
     made = contents(tmp_path)["capped/decisions"]

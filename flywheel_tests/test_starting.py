@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,13 +22,19 @@ from flywheel_assets.flywheels.repurchase import order_line
 from flywheel_assets.project import PLACE, declared
 from flywheel_assets.starting.new import write_project
 from flywheel_assets.starting.validating import sample
-from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.alone import alone
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.testing import Rows
 from flywheel_tests.conftest import contents
 
 ROOT = Path(__file__).resolve().parents[1]
 RANGE = ("--from", "2026-01-05", "--to", "2026-01-06")
-FLYWHEEL = [sys.executable, "-m", "flywheel_assets.cli"]
+AT_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from flywheel_assets.cli import main; main()"
+)
+FLYWHEEL = [sys.executable, "-c", AT_A_TERMINAL]
+"""The command, ended by Ctrl-C also where these tests were started so that they ignore it."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -124,6 +132,104 @@ def test_ctrl_c_leaves_nothing_broken(
     assert inside("doctor").output == "Nothing is wrong.\n"
 
 
+def once_read(fifo: Path, process: "subprocess.Popen[str]") -> int:
+    """Wait until a process opens a named pipe to read it; nothing comes while this end is open."""
+    while process.poll() is None:
+        with suppress(OSError):
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    return pytest.fail(f"ended without reading: {process.communicate()}")
+
+
+def test_ctrl_c_inside_a_step(project: Path, tmp_path: Path, inside: Callable[..., Result]) -> None:
+    """While collect reads its source: ended as such, and the same command goes on from there."""
+    visits = tmp_path / "visits.csv"
+    os.mkfifo(visits)
+    arguments = ("run", "tea_shop", *RANGE, "--source", str(visits))
+    with (
+        subprocess.Popen(
+            [*FLYWHEEL, *arguments],
+            cwd=project,
+            env=environment(FLYWHEEL_HOME=str(tmp_path / "home")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        visits.open("w") as never_written,
+    ):  # opened once the step opens it to read
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert not never_written.closed
+    assert process.returncode == 130, errors
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    visits.unlink()
+    visits.write_bytes((project / "data" / "landing" / "visits.csv").read_bytes())
+    resumed = inside(*arguments, "--json")
+    assert resumed.exit_code == 0, resumed.output
+    assert json.loads(resumed.stdout)["rows"]["tea_shop/decisions"] == 4
+    assert inside("doctor").output == "Nothing is wrong.\n"
+
+
+def test_one_command_at_a_time_turns_a_home(
+    project: Path, tmp_path: Path, inside: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second is refused at once and told of the first; a killed one is in nobody's way."""
+    home = Home(tmp_path / "home")
+    arguments = ("run", "tea_shop", *RANGE, "--source", "data/landing/visits.csv")
+    with subprocess.Popen(
+        [*FLYWHEEL, *arguments],
+        cwd=project,
+        env=environment(FLYWHEEL_HOME=str(home.root)),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        first = f"`flywheel run`, process {process.pid}, since 20"
+        with pytest.raises(HomeError, match=first), alone(home, "another"):
+            pass
+        process.kill()
+    with alone(home, "flywheel run"):
+        refused = [inside(*arguments), inside("apply")]
+        for reading in ("plan", "status"):
+            assert "error" not in inside(reading).output
+        monkeypatch.setenv(PLACE, "flywheel_assets.flywheels:FLYWHEELS")
+        refused += [inside("demo"), inside("forget", "customer_id=1", "--dry-run")]
+    for said in refused:
+        assert said.exit_code == 1
+        assert f"found `flywheel run`, process {os.getpid()}, since 20" in said.output
+        assert "wait until it ends" in said.output
+    monkeypatch.delenv(PLACE)
+    assert inside(*arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("reading", ["status", "report", "doctor"])
+def test_a_home_that_cannot_be_written_is_told_in_words(
+    tmp_path: Path, inside: Callable[..., Result], reading: str
+) -> None:
+    """Also to who only reads: no SQL, and what to do."""
+    home = Home(tmp_path / "home")
+    home.save(Settings(start=date(2026, 1, 5)))
+    # As root anything can be written: a folder stands where a database would be opened.
+    (home.dagster / "history" / "runs.db").mkdir(parents=True)
+    said = inside(reading)
+    assert said.exit_code == 1
+    assert (
+        f"expected a home that can be written at {home.root}; found unable to open" in said.output
+    )
+    assert "FLYWHEEL_HOME" in said.output
+    assert "sqlalche" not in said.output
+
+
+def test_a_mistyped_source_leaves_no_home(tmp_path: Path, inside: Callable[..., Result]) -> None:
+    """Nothing is begun, so the next range may begin on another day and on another source."""
+    said = inside("run", "tea_shop", *RANGE, "--source", "data/landing/vists.csv")
+    assert said.exit_code == 1
+    assert "correct --source; nothing was begun" in said.output
+    assert not (tmp_path / "home").exists()
+
+
 def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., Result]) -> None:
     """Each kind of misfit once, with how many, where the first is, and what to do; status 1."""
     messy = tmp_path / "visits.csv"
@@ -201,6 +307,10 @@ def test_validate_finds_what_no_constructor_sees(
         assert message in said.output
 
 
+ENTITY = "from flywheel_assets import Entity"
+CUSTOMER = "from flywheel_assets.flywheels.repurchase import customer"
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a project whose module is written by the test."""
@@ -237,6 +347,22 @@ def test_the_projects_flywheels_else_the_bundled(
         ("mine_d:WHEELS", "x = (", "mine_d.py, line 1"),
         ("mine_e:WHEELS", "WHEEL = 1", "nothing of that name"),
         ("mine_f", "FLYWHEELS = ()", r"found \(\)"),
+        (
+            "mine_g",
+            f"{ENTITY}\nEntity(name='x', keyz=('x',), owners=[], description='')",
+            r"with arguments that it has; found keyz \(mine_g.py, line 2\); did you mean 'keys'",
+        ),
+        (
+            "mine_h",
+            f"{ENTITY}\nEntity(\n    name='x',\n    keys=('x',),\n)",
+            r"with owners, description; found none \(mine_h.py, line 2\); add owners=..., desc",
+        ),
+        ("mine_i", f"{ENTITY}\nEntity('x')", r"by their names; .*mine_i.py, line 2\); it has name"),
+        (
+            "mine_j",
+            f"import dataclasses\n{ENTITY}\n{CUSTOMER}\ndataclasses.replace(customer, nmae='x')",
+            r"nmae \(mine_j.py, line 4\); did you mean 'name'",
+        ),
     ],
 )
 def test_declarations_that_cannot_be_found(

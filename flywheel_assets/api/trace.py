@@ -21,7 +21,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stages.challenge import MODEL_SCHEMA, trained_on
 from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stages.decisions import DECIDED_AT, decision_schema
@@ -169,7 +169,7 @@ class _Chain:
         if rows.is_empty():
             return
         first, last = rows[PARTITION][0], rows[PARTITION][-1]
-        what = f"{rows.height} matured decisions {how}, partitions {first} to {last}"
+        what = f"{many(rows.height, 'matured decision')} {how}, partitions {first} to {last}"
         yield Step(table, f"{what}; {rows[LABEL].sum()} of them positive")
         yield from self._of_models(flywheel, rows[PARTITION])
 
@@ -191,7 +191,7 @@ class _Chain:
         if rows.is_empty():
             return
         first = rows.row(0, named=True)
-        yield Step(table, f"{rows.height} decisions saw it; the first: {_decision(first)}")
+        yield Step(table, f"{many(rows.height, 'decision')} saw it; the first: {_decision(first)}")
 
     def of_decision(self, flywheel: Flywheel, row: Row) -> Iterator[Step]:
         """Follow a decision from what it saw to what it taught."""

@@ -22,7 +22,7 @@ from flywheel_assets.declare.organize import Dimension, Fact
 Rules = Mapping[str, Mapping[str, Sequence[Any]]]
 """Table -> column -> its contract."""
 NO_RULES: Rules = MappingProxyType({})
-_LATER = (("decimal", "."), ("null_values", ()))
+_LATER = (("decimal", "."), ("thousands", None), ("null_values", ()))
 """Options that sources got later, as files were read before: saying so changes nothing."""
 
 

@@ -1,11 +1,14 @@
 """The command line itself: what its commands share, and how it ends when one fails."""
 
+import errno
 import json
 import math
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +25,7 @@ PANELS = (START, TURN, LOOK, DECIDE, CHANGE, MEND, SERVE)
 """The headings of ``flywheel --help``, in their order: the loop's."""
 TRACEBACK = "FLYWHEEL_TRACEBACK"
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
+_UNWRITABLE = {"unable to open database file", "attempt to write a readonly database"}
 EPILOG = (
     "Exit status: 0 done, and nothing is wrong; 1 refused or failed, or something needs attention "
     "(status, doctor, validate, reproduce, log); 2 a mistake in the command line, and of plan: "
@@ -63,6 +67,9 @@ class Loop(TyperGroup):
         except Exception as error:
             if _ends(error) or _wants_traceback(ctx):
                 raise
+            if refused := _refused(error):
+                _say("[red]error:[/red] " + escaped(str(refused)))
+                raise typer.Exit(REFUSED) from None
             _say(f"[red]unexpected {type(error).__name__}:[/red] " + escaped(str(error)))
             _say(
                 f"This is a mistake of ours, or of the machine: {TRACEBACK}=1 shows where, and "
@@ -168,6 +175,11 @@ def warn(*lines: str) -> None:
         _say(("" if number else "[yellow]warning:[/yellow] ") + escaped(line))
 
 
+def say(text: str) -> None:
+    """Print a sentence; where it goes on in the next line is the terminal's to say."""
+    console.print(text, soft_wrap=True)
+
+
 def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
@@ -182,6 +194,20 @@ def escaped(text: str) -> str:
 def _wants_traceback(ctx: Any) -> bool:
     asked = (ctx.obj or {}).get("traceback") if isinstance(ctx.obj, dict) else None
     return bool(os.environ.get(TRACEBACK)) if asked is None else bool(asked)
+
+
+def _refused(error: BaseException) -> HomeError | None:
+    """Say that the home cannot be written, if that is why one of its databases or files refused."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, sqlite3.OperationalError) and str(found) in _UNWRITABLE:
+            return current_home().unwritable(found)
+        if isinstance(found, OSError) and found.errno in {errno.EACCES, errno.EROFS}:
+            home = current_home()
+            if home.root in Path(str(found.filename)).parents:
+                return home.unwritable(found)
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def _ends(error: BaseException) -> bool:

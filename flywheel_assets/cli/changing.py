@@ -1,10 +1,9 @@
 """Change a declaration knowing what it touches: plan, apply, owners."""
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -18,11 +17,15 @@ from flywheel_assets.cli.app import (
     escaped,
     opened,
     print_json,
+    say,
 )
+from flywheel_assets.cli.planned import as_json as told
+from flywheel_assets.cli.planned import show
+from flywheel_assets.errors import many
+from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
-    from flywheel_assets.changes.plan import Change
     from flywheel_assets.dagster_assets.planning import Step
     from flywheel_assets.dagster_assets.status import TableStatus
 
@@ -57,12 +60,11 @@ def plan(
         save.write_text(json.dumps(meant, indent=1) + "\n", encoding="utf-8")
     planned = _against(against) if against else _of_home()
     if as_json:
-        print_json([_as_json(step) for step in planned])
+        print_json([told(step) for step in planned])
     elif against is None and current_home().settings() is None:
-        there = current_home().root
-        console.print(f"No table is made yet in {there}: `flywheel run` does.", soft_wrap=True)
+        say(_nothing_yet())
     else:
-        _show(planned)
+        show(planned)
     worst = max((step.change.grade for step in planned), default=Grade.DESCRIPTION)
     if worst > Grade.DESCRIPTION:
         raise typer.Exit(BREAKING if worst is Grade.BREAKING else SOMETHING)
@@ -80,20 +82,32 @@ def apply() -> None:
     from flywheel_assets.dagster_assets.turn import Turner
     from flywheel_assets.project import declared
 
-    planned = _of_home()
-    if not planned:
-        console.print("Nothing to make again.")
+    home = current_home()
+    if home.settings() is None:
+        say(_nothing_yet())
         return
-    days = sum(step.n_days for step in planned)
-    turner = Turner(current_home(), declared())
-    with progress(days) as report:
-        for step in carry_out(planned, turner, report):
-            if step.n_days:
-                console.print(f"{step.change.table}: {step.n_days} days made again")
-            elif step.carried:
-                console.print(f"{step.change.table}: kept as it is, by the new declaration")
-            elif step.gone:
-                console.print(f"{step.change.table}: let go; its data stays where it is")
+    with alone(home, "flywheel apply"):
+        planned = _of_home()
+        if not planned:
+            console.print("Nothing to make again.")
+            return
+        days = sum(step.n_days for step in planned)
+        with progress(days) as report:
+            for step in carry_out(planned, Turner(home, declared()), report):
+                _tell(step)
+
+
+def _nothing_yet() -> str:
+    return f"No table is made yet in {current_home().root}: `flywheel run` does."
+
+
+def _tell(step: "Step") -> None:
+    if step.n_days:
+        say(f"{step.change.table}: {many(step.n_days, 'day')} made again")
+    elif step.carried:
+        say(f"{step.change.table}: kept as it is, by the new declaration")
+    elif step.gone:
+        say(f"{step.change.table}: let go; its data stays where it is")
 
 
 @app.command(name="owners", rich_help_panel=CHANGE)
@@ -147,22 +161,23 @@ def status(as_json: AsJson = False) -> None:
 
 def _whole(header: str) -> Column:
     """Head a column whose names are shown whole, also where the terminal is narrow."""
-    return Column(header, overflow="fold")
+    return Column(header, no_wrap=True)
 
 
 def _wanting(one: "TableStatus") -> str:
     lines = [*one.failed, *one.warned]
     if one.holes:
-        lines.append(f"{len(one.holes)} days never made, {one.holes[0]} first")
+        lines.append(f"{many(len(one.holes), 'day')} never made, {one.holes[0]} first")
     if one.days_behind:
-        lines.append(f"{one.days_behind} days behind")
+        lines.append(f"{many(one.days_behind, 'day')} behind")
     if one.newest is None:
         lines.append("never made")
     return "\n".join(lines) or "nothing"
 
 
 def _of_home() -> list["Step"]:
-    from flywheel_assets.dagster_assets.planning import seconds_per_day, steps
+    from flywheel_assets.dagster_assets.planning import steps
+    from flywheel_assets.dagster_assets.speed import speeds
     from flywheel_assets.dagster_assets.turn import Turner
     from flywheel_assets.project import declared
 
@@ -172,7 +187,7 @@ def _of_home() -> list["Step"]:
         return planned
     # Only what is to be made is worth asking how long it took.
     tables = [step.change.table for step in planned]
-    return steps(home, declared(), seconds_per_day(Turner(home, declared()), tables))
+    return steps(home, declared(), speeds(Turner(home, declared()), tables))
 
 
 def _against(file: Path) -> list["Step"]:
@@ -184,88 +199,3 @@ def _against(file: Path) -> list["Step"]:
     kept = json.loads(file.read_text(encoding="utf-8"))
     before = {table: Meaning(**one) for table, one in kept.items()}
     return [Step(change, (), 0, None) for change in compare(before, meanings(declared()))]
-
-
-def _as_json(step: "Step") -> dict[str, Any]:
-    change = step.change
-    return {
-        **asdict(change),
-        "grade": change.grade.name.lower(),
-        "history": step.is_history,
-        "partitions": [[str(first), str(last)] for first, last in step.ranges],
-        "kept": [[str(first), str(last)] for first, last in step.carried],
-        "n_days": step.n_days,
-        "n_rows": step.n_rows,
-        "seconds": step.seconds,
-        "retrains": step.retrains,
-        "decides": step.decides,
-        "from": None if step.since is None else str(step.since),
-    }
-
-
-def _show(planned: Sequence["Step"]) -> None:
-    if not planned:
-        console.print("Nothing changes: tables are as they are declared.")
-        return
-    shown = Table(
-        _whole("table"),
-        "change",
-        "columns",
-        "to be made again",
-        "owners",
-        show_lines=True,
-    )
-    for step in planned:
-        change = step.change
-        shown.add_row(
-            change.table,
-            change.grade.name.lower(),
-            _columns(change),
-            _again(step),
-            ", ".join(change.owners),
-        )
-    console.print(shown)
-    for line in _summed_up(planned):
-        console.print(line)
-
-
-def _summed_up(planned: Sequence["Step"]) -> Iterator[str]:
-    """Say what a reviewer asks first: what is trained and decided otherwise, whose, how long."""
-    for step in planned:
-        whose = ", ".join(step.change.owners)
-        if step.retrains:
-            yield f"Model to retrain: {step.retrains}, on {step.since}; {whose}."
-        if step.decides:
-            yield f"Decisions affected: {step.decides}, from {step.since} on; {whose}."
-    known = [step.seconds for step in planned if step.seconds is not None]
-    days, rows = (sum(getattr(step, n) for step in planned) for n in ("n_days", "n_rows"))
-    time = f", about {sum(known):,.0f} s" if known else ""
-    if days:
-        yield f"To be made again: {days:,} partitions, {rows:,} rows{time}."
-
-
-def _columns(change: "Change") -> str:
-    parts = {
-        "+": change.added,
-        "~": change.changed,
-        "-": change.removed,
-        ">": change.touched,
-        "=": change.carried,
-    }
-    names = [
-        f"{sign} {'which rows' if name == '*' else name}"
-        for sign, columns in parts.items()
-        for name in columns
-    ]
-    return "\n".join(names) or "words or owners"
-
-
-def _again(step: "Step") -> str:
-    if step.is_history:
-        begins = f" from {step.since} on" if step.since else ""
-        return f"nothing: history stays, the next turn follows{begins}"
-    if not step.ranges:
-        return "nothing: what is there is kept" if step.carried else "nothing"
-    spans = ", ".join(f"{first} to {last}" for first, last in step.ranges)
-    time = "" if step.seconds is None else f", about {step.seconds:,.0f} s"
-    return f"{spans}: {step.n_days:,} days, {step.n_rows:,} rows{time}"

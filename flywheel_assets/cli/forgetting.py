@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flywheel_assets.cli.app import MEND, AsJson, app, console, escaped, print_json
-from flywheel_assets.errors import HomeError
+from flywheel_assets.cli.app import MEND, AsJson, app, console, escaped, print_json, say
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ def _show(receipt: "Receipt", *, dry_run: bool) -> None:
         shown.add_row(escaped(name), "", f"{count:,}", "", "")
     console.print(shown)
     for model in receipt.models:
-        console.print(
-            f"{model['model']} version {model['version']} was trained on {model['rows']:,} rows of "
-            "it: to be trained again, and no longer reproducible."
+        say(
+            f"{model['model']} version {model['version']} was trained on "
+            f"{many(model['rows'], 'row')} of it: to be trained again, and no longer reproducible."
         )
     for source in receipt.sources:
-        what = f"{source['records']:,} records" if "records" in source else source["unread"]
-        console.print(
+        what = many(source["records"], "record") if "records" in source else source["unread"]
+        say(
             escaped(f"Not touched: {source['path']} ({source['observation']}): {what}. ")
             + "They are kept out of this home; remove them there too."
         )
@@ -95,7 +95,5 @@ def _show(receipt: "Receipt", *, dry_run: bool) -> None:
         console.print("Nothing was changed.")
         return
     for name in receipt.left:
-        console.print(
-            f"[red]left:[/red] {escaped(name)}: look at it and remove it by hand, then run again."
-        )
-    console.print(f"Receipt: {current_home().root / 'receipts' / receipt.id}.json", soft_wrap=True)
+        say(f"[red]left:[/red] {escaped(name)}: look at it and remove it by hand, then run again.")
+    say(f"Receipt: {current_home().root / 'receipts' / receipt.id}.json")

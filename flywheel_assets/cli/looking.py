@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,8 +26,9 @@ from flywheel_assets.cli.app import (
     find,
     opened,
     print_json,
+    say,
 )
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
 
 
@@ -51,7 +53,8 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
         raise HomeError(
             expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
             found="none",
-            remedy=f"run to {last.date() + wait} first: outcomes take {wait.days} days to mature",
+            remedy=f"run to {last.date() + wait} first: outcomes take {many(wait.days, 'day')} to "
+            "mature",
         )
     ranked = pooled(matured, flywheel)
     if as_json:
@@ -90,6 +93,7 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
     from flywheel_assets.stores.models import Models
 
     home = opened()
+    _check_free({"--port": port, "--mlflow-port": mlflow_port})
     models = Models(home.mlflow)
     models.client()
     environment = os.environ | {
@@ -104,8 +108,8 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         name: subprocess.Popen(command, env=environment)  # noqa: S603  programs of this environment
         for name, command in _servers(port, mlflow_port, models.uri).items()
     }
-    console.print(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
-    console.print("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
+    say(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}")
+    say("Ctrl-C ends both. Neither asks who you are: keep them on this machine.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         ended = _first_ended(servers)
@@ -122,6 +126,25 @@ def ui(port: int = 3000, mlflow_port: int = 5000) -> None:
         found=f"that {ended} ended; what it said stands above",
         remedy="if a port is taken, choose others: --port, --mlflow-port",
     )
+
+
+def _check_free(ports: Mapping[str, int]) -> None:
+    """Refuse to start anything where a port is taken, by another program or twice."""
+    for option, port in ports.items():
+        with socket.socket() as tried:
+            # As servers do: what ended just now has not left the port for good.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+                taken = list(ports.values()).count(port) > 1
+            except OSError:
+                taken = True
+        if taken:
+            raise HomeError(
+                expected=f"port {port} to be free on this machine",
+                found="that it is taken",
+                remedy=f"choose another with {option}, or end what is there; nothing was started",
+            )
 
 
 def _servers(port: int, mlflow_port: int, store: str) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json
+from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json, say
 from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
@@ -32,7 +32,7 @@ def replay_rejected(
         counts = (done.accepted, done.duplicate, done.conflict, done.rejected)
         shown.add_row(name, *(f"{n:,}" for n in counts))
     console.print(shown)
-    console.print("Rejected records of files: mend the contract, and materialize their day again.")
+    say("Rejected records of files: mend the contract, and materialize their day again.")
 
 
 @app.command(rich_help_panel=MEND)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from flywheel_assets.cli.app import console
+from flywheel_assets.cli.app import console, say
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -28,7 +28,7 @@ def progress(total: int) -> "Iterator[Callable[[Run], None]]":
     )
 
     if not console.is_terminal:
-        yield lambda run: console.print(f"{run.first} to {run.last}: {_what(run)}")
+        yield lambda run: say(f"{run.first} to {run.last}: {_what(run)}")
         return
     bar = Progress(
         TextColumn("{task.description}"),

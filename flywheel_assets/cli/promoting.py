@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flywheel_assets.cli.app import DECIDE, AsJson, FlywheelName, app, console, find, print_json
+from flywheel_assets.cli.app import DECIDE, AsJson, FlywheelName, app, find, print_json, say
 from flywheel_assets.cli.progress import working
+from flywheel_assets.errors import many
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def promote(
     if as_json:
         print_json({"flywheel": name, **asdict(made)})
         return
-    console.print(f"{name}: version {made.version} decides from {made.since} on.")
+    say(f"{name}: version {made.version} decides from {made.since} on.")
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -57,7 +58,7 @@ def rollback(
     if as_json:
         print_json({"flywheel": name, **asdict(made)})
         return
-    console.print(f"{name}: back to version {made.version}, from {made.since} on.")
+    say(f"{name}: back to version {made.version}, from {made.since} on.")
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -82,11 +83,11 @@ def reproduce(
 
 def _show(name: str, version: int, made: "Reproduction") -> None:
     source = made.source
-    console.print(
-        f"{source.n_rows:,} rows of {source.table} at Delta version {source.delta_version}, "
+    say(
+        f"{many(source.n_rows, 'row')} of {source.table} at Delta version {source.delta_version}, "
         f"partitions {source.first} to {source.last}"
     )
     for difference in made.differences:
-        console.print(f"different: {difference}")
+        say(f"different: {difference}")
     if not made.differences:
-        console.print(f"{name} version {version}: the same rows, the same predictions.")
+        say(f"{name} version {version}: the same rows, the same predictions.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flywheel_assets.cli.app import LOOK, Name, app, console, find, opened
+from flywheel_assets.cli.app import LOOK, Name, app, find, opened, say
 
 
 @app.command(rich_help_panel=LOOK)
@@ -18,4 +18,4 @@ def report(
     """Write one page of the whole flywheel: what it decided, what that earned, what needs you."""
     from flywheel_assets.dagster_assets.reported import write_report
 
-    console.print(f"Wrote {write_report(opened(), find(name), out)}", soft_wrap=True)
+    say(f"Wrote {write_report(opened(), find(name), out)}")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import START, AsJson, Name, app, console, escaped, print_json
+from flywheel_assets.cli.app import START, AsJson, Name, app, console, escaped, print_json, say
 from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.errors import many
 from flywheel_assets.stores.home import Home, current_home
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def new(
 
     for file in write_project(name, where):
         console.print(file, highlight=False, soft_wrap=True)
-    console.print(f"\nGo on there: cd {where / name}; flywheel validate; pytest; see README.md")
+    say(f"\nGo on there: cd {where / name}; flywheel validate; pytest; see README.md")
 
 
 @app.command(rich_help_panel=START)
@@ -68,7 +69,7 @@ def validate(
 
 
 def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str]) -> "list[Sample]":
-    """Look at the sources that are there; one that was named must be."""
+    """Look at the sources that are there; one whose place was named must be."""
     from flywheel_assets.starting.validating import sample
 
     found = []
@@ -78,8 +79,11 @@ def _sampled(home: Home, flywheels: tuple[Flywheel, ...], given: dict[str, str])
         if observation.name in given:
             found.append(sample(observation, Path(given[observation.name])))
             continue
-        path = home.source_path(observation.name, observation.source.path)
-        if path.exists() or glob(str(path)):  # noqa: PTH207  path may be absolute
+        declared = Path(observation.source.path)
+        path = home.source_path(observation.name, str(declared))
+        # What is to stand below the home may come later; another place is there, or mistyped.
+        named = declared.is_absolute() or path != home.root / declared
+        if named or path.exists() or glob(str(path)):  # noqa: PTH207  path may be absolute
             found.append(sample(observation, path))
     return found
 
@@ -96,14 +100,18 @@ def _unsampled(observation: Observation, home: Home) -> str:
 def _show(home: Home, flywheels: tuple[Flywheel, ...], samples: "list[Sample]") -> None:
     looked_at = {one.observation for one in samples}
     for flywheel in flywheels:
-        console.print(f"{flywheel.name}: the declaration is sound.")
+        say(f"{flywheel.name}: the declaration is sound.")
     for observation in catalog(flywheels).observations:
         if observation.name not in looked_at:
-            console.print(f"{observation.name}: {_unsampled(observation, home)}.", soft_wrap=True)
+            say(f"{observation.name}: {_unsampled(observation, home)}.")
     table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
     for one in samples:
+        if not one.n_records:
+            among = "the newest files of " if one.path.is_dir() else ""
+            say(escaped(f"{one.observation}: no records yet in {among}{one.path}."))
+            continue
         fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)
-        console.print(f"{one.observation}: {fits:,} of {one.n_records:,} records fit.")
+        say(f"{one.observation}: {fits:,} of {many(one.n_records, 'record')} fit.")
         for m in one.misfits:
             told: tuple[Any, ...] = (m.expected, m.found, f"{m.n_records:,}", m.place, m.remedy)
             table.add_row(one.observation, *(escaped(str(text)) for text in told))

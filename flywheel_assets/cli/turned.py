@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.table import Table
 
-from flywheel_assets.cli.app import console
+from flywheel_assets.cli.app import console, say
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 
 if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.closed_loop import Earned
@@ -106,14 +107,14 @@ def show(one: Turned) -> None:
     for key, rows in one.rows.items():
         table.add_row(key, f"{rows:,}")
     console.print(table)
-    console.print(_said_of(one.champion))
+    say(_said_of(one.champion))
     clock = one.clock
-    console.print(
-        f"{clock.runs} runs in {clock.wall:.0f} s ({clock.skipped} were done before); "
+    say(
+        f"{many(clock.runs, 'run')} in {clock.wall:.0f} s ({clock.skipped} done before); "
         f"orchestration took {clock.orchestration:.0%} of it."
     )
-    console.print(f"Tables: {one.lakehouse}", soft_wrap=True)
-    console.print(f"Look at it: flywheel report {one.flywheel}, a page; flywheel ui, all of it.")
+    say(f"Tables: {one.lakehouse}")
+    say(f"Look at it: flywheel report {one.flywheel}, a page; flywheel ui, all of it.")
     if one.earned is not None:
         _show_earned(one.earned)
 
@@ -124,7 +125,8 @@ def _said_of(champion: Champion | None) -> str:
     judged = (
         ""
         if champion.value is None
-        else f", {champion.metric} {champion.value:.4f} on {champion.n_holdout:,} newer decisions"
+        else f", {champion.metric} {champion.value:.4f} on "
+        + many(champion.n_holdout or 0, "newer decision")
     )
     return f"Champion: {champion.model} version {champion.version}{judged}."
 
@@ -132,7 +134,7 @@ def _said_of(champion: Champion | None) -> str:
 def _show_earned(earned: "Earned") -> None:
     gain = earned.oracle - earned.bootstrap
     share = f", {(earned.flywheel - earned.bootstrap) / gain:.0%} of the way" if gain > 0 else ""
-    console.print(
+    say(
         f"Revenue: flywheel £{earned.flywheel:,.0f}; bootstrap rule £{earned.bootstrap:,.0f}; "
         f"oracle £{earned.oracle:,.0f}{share}; no contacts £{earned.nobody:,.0f}."
     )

@@ -14,6 +14,7 @@ from flywheel_assets.cli.turned import as_json as told
 from flywheel_assets.declare.collect import SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import Home, current_home
 
 DEMO_DAYS = timedelta(days=90)
@@ -77,13 +78,14 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     given = sources(flywheel, source.resolve()) if source else {}
     _check_range(first, last)
     ongoing = last >= today() - DAY
-    home.extend(first, last, given, ongoing=ongoing, demo=False)
-    left = _unapplied(home, flywheel)
-    turner = Turner(home, declared())
     runs = list(replay(flywheel, first, last))
-    with shown(sum(weight(r) for r in runs)) as step:
-        turner.turn(runs, step)
-    return turned(turner, flywheel, first, last, left)
+    with alone(home, "flywheel run"):
+        home.extend(first, last, given, ongoing=ongoing, demo=False)
+        left = _unapplied(home, flywheel)
+        turner = Turner(home, declared())
+        with shown(sum(weight(r) for r in runs)) as step:
+            turner.turn(runs, step)
+        return turned(turner, flywheel, first, last, left)
 
 
 def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
@@ -102,15 +104,16 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date, shown:
     from flywheel_assets.worlds.shop import ShopConfig
 
     _check_range(first, last)
-    settings = home.extend(first, last, {}, ongoing=True, demo=True)
-    left = _unapplied(home, flywheel)
-    shop = prepare(home, flywheel, ShopConfig(start=settings.start))
-    turner = Turner(home, declared())
     total = weight(Run(tuple(whole(flywheel)), first, last))
-    with shown(total) as step:
-        turn_with(shop, turner, flywheel, first, last, progress=step)
-    made = turned(turner, flywheel, first, last, left)
-    return replace(made, earned=compare(shop, flywheel, last))
+    with alone(home, "flywheel run or demo, with the simulated shop"):
+        settings = home.extend(first, last, {}, ongoing=True, demo=True)
+        left = _unapplied(home, flywheel)
+        shop = prepare(home, flywheel, ShopConfig(start=settings.start))
+        turner = Turner(home, declared())
+        with shown(total) as step:
+            turn_with(shop, turner, flywheel, first, last, progress=step)
+        made = turned(turner, flywheel, first, last, left)
+        return replace(made, earned=compare(shop, flywheel, last))
 
 
 def _unapplied(home: Home, flywheel: Flywheel) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import dagster as dg
 from flywheel_assets.changes.graph import Lineage
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.columns import SYSTEM
-from flywheel_assets.errors import MissingPartitionError
+from flywheel_assets.errors import MissingPartitionError, many
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home, Settings
@@ -114,7 +114,7 @@ class Build:
         if missing:
             raise MissingPartitionError(
                 expected=f"{key} from {first} to {last}",
-                found=f"{len(missing)} days without it, {', '.join(missing[:3])} first",
+                found=f"{many(len(missing), 'day')} without it, {', '.join(missing[:3])} first",
                 remedy=f"materialize them: flywheel run --from {missing[0]} --to {missing[-1]}",
             )
 

@@ -11,7 +11,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
-from flywheel_assets.errors import MissingPartitionError
+from flywheel_assets.errors import MissingPartitionError, many
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECISION_COLUMNS
 
@@ -55,7 +55,8 @@ def require_back(build: Build, flywheel: Flywheel, first: date, last: date) -> N
     if missing:
         raise MissingPartitionError(
             expected=f"the decisions of {flywheel.name} in organize/fct_decision of the day after",
-            found=f"{len(missing)} days whose are not there as published, {missing[0]} first",
+            found=f"{many(len(missing), 'day')} whose decisions are not there as published, "
+            f"{missing[0]} first",
             remedy="materialize collect/decision and organize/fct_decision again, from "
             f"{missing[0] + DAY} to {missing[-1] + DAY}",
         )

@@ -1,6 +1,5 @@
 """Forgetting an entity: in which order, and what becomes of models that were trained on it."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from flywheel_assets.dagster_assets.outside import brought_back
 from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import Catalog, Flywheel, catalog
 from flywheel_assets.declare.rules import OBSERVATION_ID
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stages.collect import REJECTED_SCHEMA, observation_schema
+from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.delta_log import LOG
 from flywheel_assets.stores.forgetting import databases, files, sources, tables
 from flywheel_assets.stores.forgetting.receipts import Receipt, Receipts
@@ -81,19 +81,18 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
 @contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """Refuse to begin while runs are under way; let nobody else forget meanwhile."""
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
-    for run in orphans(instance):
-        settle(instance, run)
-    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    if found := instance.get_runs(filters=dg.RunsFilter(statuses=running)):
-        raise HomeError(
-            expected=f"nobody else at work in {home.root}",
-            found=f"{len(found)} runs under way, {found[0].run_id} for one",
-            remedy="wait for them, or terminate them, and run this again",
-        )
-    with (home.root / ".forgetting.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with alone(home, "flywheel forget"):
+        os.environ["DAGSTER_HOME"] = str(home.dagster)
+        instance = dg.DagsterInstance.get()
+        for run in orphans(instance):
+            settle(instance, run)
+        running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        if found := instance.get_runs(filters=dg.RunsFilter(statuses=running)):
+            raise HomeError(
+                expected=f"nobody else at work in {home.root}",
+                found=f"{many(len(found), 'run')} under way, {found[0].run_id} for one",
+                remedy="wait for them, or terminate them, and run this again",
+            )
         yield
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 from flywheel_assets.stores.registry import TrainingRows
 
 _NAMED = 30
@@ -34,12 +35,12 @@ def version_words(
     sections = {
         "What it is for": f"{model.description} It learns {learns}: {outcome.description} "
         f"It decides for {flywheel.name}: {flywheel.description}",
-        "Trained on": f"{source.n_rows:,} matured decisions, partitions {source.first} to "
+        "Trained on": f"{many(source.n_rows, 'matured decision')}, partitions {source.first} to "
         f"{source.last} of {source.table} at Delta version {source.delta_version}, with "
-        f"{len(model.features)} features: {_some(model.features)}.",
+        f"{many(len(model.features), 'feature')}: {_some(model.features)}.",
         "Judged": _judged(row, model.metric, version),
-        "Limits": f"It knows only whom the policy considered, and outcomes at least {wait} days "
-        "old; of others, and after a change that has not matured, it guesses. "
+        "Limits": f"It knows only whom the policy considered, and outcomes at least "
+        f"{many(wait, 'day')} old; of others, and after a change that has not matured, it guesses. "
         f"{flywheel.name}/drift says how far days are from what it was trained on.",
         "Owners": f"{', '.join(model.owners)}.",
     }
@@ -53,7 +54,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _judged(row: Mapping[str, Any], metric: str, version: int) -> str:
-    text = f"On {row['n_holdout'] or 0:,} decisions made when all that it learnt from was known."
+    text = (
+        f"On {many(row['n_holdout'] or 0, 'decision')} made when all that it learnt from was known."
+    )
     if row["value"] is not None:
         text += f" Its {metric} was {row['value']:.4f}"
         if row["champion_value"] is not None:

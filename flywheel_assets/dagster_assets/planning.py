@@ -1,18 +1,18 @@
 """What a changed declaration asks of a home: partitions, rows, time; and carrying it out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
 
-import dagster as dg
 import polars as pl
 
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
 from flywheel_assets.dagster_assets.carrying import carry, stricter
 from flywheel_assets.dagster_assets.selection import whole
-from flywheel_assets.dagster_assets.turn import FIRST, LAST, Run, Turner
+from flywheel_assets.dagster_assets.speed import Speed
+from flywheel_assets.dagster_assets.turn import Run, Turner
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import DAY
@@ -21,8 +21,6 @@ from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
 
-NEWEST = 50
-"""How many events of a table its speed is estimated by."""
 HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
@@ -46,6 +44,8 @@ class Step:
         How many rows these hold now.
     seconds : float or None
         An estimate from the runs that made the table before; None without any.
+    at_most : bool
+        Whether those made one day each: days that are made together take less.
     carried : tuple of (date, date)
         Partitions that are kept as they are under the new declaration: at most columns get other
         names or types.
@@ -68,6 +68,7 @@ class Step:
     decides: str | None = None
     since: date | None = None
     gone: bool = False
+    at_most: bool = False
 
     @property
     def is_history(self) -> bool:
@@ -80,9 +81,7 @@ class Step:
         return sum((last - first).days + 1 for first, last in self.ranges)
 
 
-def steps(
-    home: Home, flywheels: Sequence[Flywheel], seconds_per_day: Mapping[str, float]
-) -> list[Step]:
+def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]) -> list[Step]:
     """Hold what is declared against every partition of a home, in the order of the loop.
 
     A flywheel that has never decided here is not planned: `flywheel run` begins it. Partitions of
@@ -116,15 +115,17 @@ def steps(
                 step = _from_now_on(step, wheels[table.split("/")[0]], held[-1].last)
         if table in after:
             step = replace(step, carried=_spans(differing, recomputes=False))
-        cost = seconds_per_day.get(table)
-        found.append(
-            replace(
-                step,
-                n_rows=sum(_rows(tables, table, first, last) for first, last in step.ranges),
-                seconds=None if cost is None else cost * step.n_days,
-            )
-        )
+        found.append(_measured(step, tables, speeds.get(table)))
     return found + _new(after, epochs)
+
+
+def _measured(step: Step, tables: Tables, speed: Speed | None) -> Step:
+    """Say how many rows it is about, and how long it will take."""
+    n_rows = sum(_rows(tables, step.change.table, *span) for span in step.ranges)
+    if speed is None:
+        return replace(step, n_rows=n_rows)
+    seconds = [speed.seconds((last - first).days + 1) for first, last in step.ranges]
+    return replace(step, n_rows=n_rows, seconds=sum(seconds), at_most=speed.is_bound)
 
 
 def unapplied(home: Home, flywheels: Sequence[Flywheel], turned: Flywheel) -> list[Change]:
@@ -271,26 +272,3 @@ def apply(
 def _materialized_with(table: str, turner: Turner) -> tuple[str, ...]:
     beside = f"{table}_rejected"
     return (table, beside) if turner.has(beside) else (table,)
-
-
-def seconds_per_day(turner: Turner, tables: Iterable[str]) -> dict[str, float]:
-    """Say how long each table took for one partition, by its newest runs."""
-    found = {table: _speed(turner.instance, table) for table in tables}
-    return {table: seconds for table, seconds in found.items() if seconds is not None}
-
-
-def _speed(instance: dg.DagsterInstance, table: str) -> float | None:
-    events = instance.fetch_materializations(dg.AssetKey(table.split("/")), limit=NEWEST).records
-    steps = {event.run_id: event.event_log_entry for event in events}
-    seconds, n_days = 0.0, 0
-    for run_id, entry in steps.items():
-        run = instance.get_run_by_id(run_id)
-        stats = instance.get_run_step_stats(run_id, [str(entry.step_key)])
-        if run is None or not stats or stats[0].end_time is None or stats[0].start_time is None:
-            continue
-        first = run.tags.get(FIRST, run.tags.get("dagster/partition"))
-        last = run.tags.get(LAST, first)
-        if first and last:
-            seconds += stats[0].end_time - stats[0].start_time
-            n_days += (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
-    return seconds / n_days if n_days else None

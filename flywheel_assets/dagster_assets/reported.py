@@ -5,11 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.build import build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.reporting import failures
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report import Failed, write
+from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stores.home import Home
 
 
@@ -21,7 +22,10 @@ def write_report(home: Home, flywheel: Flywheel, file: Path | None = None) -> Pa
     file : Path, optional
         Without one, ``reports/<flywheel>.html`` of the home.
     """
-    return write(home, flywheel, failed_checks(home, flywheel), file)
+    settings = home.settings()
+    goes_on = settings is not None and settings.end is None
+    closed = today() - DAY if goes_on else None
+    return write(home, flywheel, failed_checks(home, flywheel), file, closed)
 
 
 def failed_checks(home: Home, flywheel: Flywheel) -> list[Failed]:

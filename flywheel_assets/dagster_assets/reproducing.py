@@ -9,7 +9,7 @@ from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.model import version_scorer
 from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stages.model import rows_digest, scorer, train, training_digest
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import training_schema
@@ -59,7 +59,7 @@ def reproduce(build: Build, flywheel: Flywheel, version: int) -> Reproduction:
         gone = f"version {source.delta_version} of {source.table} cannot be read: {error}"
         return Reproduction(source, (*differences, gone))
     if rows.height != source.n_rows:
-        differences.append(f"{rows.height:,} rows instead of {source.n_rows:,}")
+        differences.append(f"{many(rows.height, 'row')} instead of {source.n_rows:,}")
     if digest != source.sha256:
         differences.append(f"rows with sha256 {digest[:12]} instead of {source.sha256[:12]}")
     if apart := _compared(build, flywheel, version, rows):

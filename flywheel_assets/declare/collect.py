@@ -18,6 +18,8 @@ from flywheel_assets.declare.rules import (
 )
 from flywheel_assets.errors import DeclarationError
 
+_THOUSANDS = (",", ".", " ", "'", "\u00a0", "\u202f")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entity:
@@ -71,6 +73,8 @@ class _Dated:
         The source column that names the decision which a record answers, if any.
     decimal : {".", ","}
         What stands before the decimals of numbers written as text.
+    thousands : {",", ".", " ", "'"}, optional
+        What stands between their thousands; a blank may be one that does not break a line.
     """
 
     event_time: str | None = None
@@ -81,6 +85,7 @@ class _Dated:
     delay: timedelta = timedelta(0)
     decision_id: str | None = None
     decimal: str = "."
+    thousands: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
@@ -102,6 +107,12 @@ class _Dated:
         if self.decimal not in (".", ","):
             raise DeclarationError(
                 expected="decimal='.' or ','", found=repr(self.decimal), remedy="write one of them"
+            )
+        if self.thousands not in (None, *_THOUSANDS) or self.thousands == self.decimal:
+            raise DeclarationError(
+                expected=f"thousands as one of {_THOUSANDS}, and not what stands before decimals",
+                found=f"thousands={self.thousands!r}, decimal={self.decimal!r}",
+                remedy="write for example decimal=',', thousands='.'",
             )
 
     @property

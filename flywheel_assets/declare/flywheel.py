@@ -20,7 +20,7 @@ from flywheel_assets.declare.rules import (
     check_owners,
     check_unique,
 )
-from flywheel_assets.errors import DeclarationError
+from flywheel_assets.errors import DeclarationError, many
 
 _Thing = TypeVar("_Thing", Observation, Fact, Dimension, FeatureView, "Flywheel")
 STAGES = ("collect", "organize", "features", "training_set", "model", "decisions")
@@ -136,8 +136,8 @@ class Flywheel:
             raise DeclarationError(
                 expected=f"{what} with decisions to train on that had matured before those it is "
                 "judged on were made",
-                found=f"a training window of {self.model.training_window.days} days, of which "
-                f"holdout and outcome take {apart.days}",
+                found=f"a training window of {many(self.model.training_window.days, 'day')}, of "
+                f"which holdout and outcome take {many(apart.days, 'day')}",
                 remedy="lengthen training_window, or shorten the holdout",
             )
 

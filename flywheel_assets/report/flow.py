@@ -64,12 +64,15 @@ class Flow:
         The newest partition of any table; None where nothing was made.
     collected : int
         Records of the newest 28 days, beside which `rejected` stands.
+    missed : int
+        Days that have closed since, in a home that goes on.
     """
 
     last: date | None
     tables: list[Table]
     rejected: list[Rejected]
     collected: int
+    missed: int = 0
 
     def newest(self, table: str) -> date | None:
         """Give the newest partition of a table."""
@@ -86,8 +89,14 @@ class Flow:
         return sorted(set(on_call(name for table in self.tables for name in table.owners)))
 
 
-def flow(home: Home, flywheel: Flywheel) -> Flow:
-    """Look at every table of a flywheel."""
+def flow(home: Home, flywheel: Flywheel, closed: date | None = None) -> Flow:
+    """Look at every table of a flywheel.
+
+    Parameters
+    ----------
+    closed : date, optional
+        The day that closed last, to which a home that goes on should have come.
+    """
     tables, declared = Tables(home.lakehouse), Declared(home.declared)
     whose = owners([flywheel])
     del whose[f"{flywheel.name}/promotions"]  # not a partition a day
@@ -120,6 +129,7 @@ def flow(home: Home, flywheel: Flywheel) -> Flow:
             key=lambda one: (-one.n_records, one.observation, one.reason),
         ),
         collected=sum(sum(t.rows) for t in found if t.name in mine),
+        missed=max((closed - last).days, 0) if closed else 0,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 from flywheel_assets.report import drawn, story, wording
 from flywheel_assets.report.champions import champions
 from flywheel_assets.report.drifting import drifting
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def write(
-    home: Home, flywheel: Flywheel, failed: Sequence[Failed] = (), file: Path | None = None
+    home: Home,
+    flywheel: Flywheel,
+    failed: Sequence[Failed] = (),
+    file: Path | None = None,
+    closed: date | None = None,
 ) -> Path:
     """Write the report, in one step for whoever reads it; see `page`.
 
@@ -38,20 +43,27 @@ def write(
     file = file or home.root / "reports" / f"{flywheel.name}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     written = file.with_name(f".{file.name}.{os.getpid()}")
-    written.write_text(page(home, flywheel, failed), encoding="utf-8")
+    written.write_text(page(home, flywheel, failed, closed), encoding="utf-8")
     written.replace(file)
     return file
 
 
-def page(home: Home, flywheel: Flywheel, failed: Sequence[Failed] = ()) -> str:
+def page(
+    home: Home,
+    flywheel: Flywheel,
+    failed: Sequence[Failed] = (),
+    closed: date | None = None,
+) -> str:
     """Tell the whole flywheel as HTML: the same home, the same text.
 
     Parameters
     ----------
     failed : sequence of Failed
         Checks whose newest verdict is a failure: the tables do not say.
+    closed : date, optional
+        The day that closed last, to which a home that goes on should have come.
     """
-    tables, flows = Tables(home.lakehouse), flow(home, flywheel)
+    tables, flows = Tables(home.lakehouse), flow(home, flywheel, closed)
     last = flows.last or _NEVER
     worths, who = worth(tables, flywheel, last), champions(tables, flywheel, last)
     drift, ranked = drifting(tables, flywheel, last), ranking(tables, flywheel, last)
@@ -79,7 +91,7 @@ def page(home: Home, flywheel: Flywheel, failed: Sequence[Failed] = ()) -> str:
         number=wording.number,
         percent=wording.percent,
         day=wording.day,
-        many=wording.many,
+        many=many,
         interval=wording.interval,
         style=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
     )

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import many
 from flywheel_assets.report.champions import Champions
 from flywheel_assets.report.drifting import Drifting
 from flywheel_assets.report.flow import Flow
-from flywheel_assets.report.wording import day, interval, many, number, percent
+from flywheel_assets.report.wording import day, interval, number, percent
 from flywheel_assets.report.worth import Worth
 from flywheel_assets.stages.alternatives import BOOTSTRAP, LOGGED
 from flywheel_assets.stages.drift import ERROR
@@ -139,6 +140,13 @@ def _late(flow: Flow) -> Iterator[Matter]:
     if flow.last is None:
         yield Matter("warn", "Nothing was made yet.", "flywheel run begins it.")
         return
+    if flow.missed:
+        yield Matter(
+            "bad",
+            f"Nothing was made for the {many(flow.missed, 'day')} that closed after "
+            f"{day(flow.last)}.",
+            "flywheel run makes them; daily, Dagster's daemon does, which flywheel ui starts.",
+        )
     by_day: dict[date | None, list[str]] = {}
     for table in flow.tables:
         if table.behind or table.newest is None:

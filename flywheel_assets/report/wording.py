@@ -46,17 +46,6 @@ def day(value: date | None) -> str:
     return "never" if value is None else f"{value.day} {value:%B %Y}"
 
 
-def many(n: int, one: str, more: str | None = None) -> str:
-    """Count things.
-
-    Examples
-    --------
-    >>> many(1, "day"), many(1200, "day")
-    ('1 day', '1,200 days')
-    """
-    return f"{n:,} {one if n == 1 else more or one + 's'}"
-
-
 def interval(lower: float | None, upper: float | None) -> str:
     """Write the ends of an interval.
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import many
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.gate import Verdict, compared_with, judge, refused
 from flywheel_assets.stages.model import train
@@ -117,12 +118,13 @@ def trained_on(flywheel: Flywheel, row: Mapping[str, Any]) -> tuple[date, date]:
 
 def shortage(train: pl.DataFrame, holdout: pl.DataFrame, flywheel: Flywheel) -> str | None:
     """Say why there is nothing to train or to judge on, if so."""
-    apart = f"{flywheel.model.gate.holdout.days} + {flywheel.outcome.matures_after.days} days apart"
+    wait = many(flywheel.outcome.matures_after.days, "day")
+    apart = f"{flywheel.model.gate.holdout.days} + {wait} apart"
     for name, rows in (("training", train), ("holdout", holdout)):
         if rows.is_empty():
             return f"no matured decisions in the {name} days yet ({apart})"
         if flywheel.model.target == "outcome" and rows[LABEL].n_unique() < 2:  # noqa: PLR2004  both
-            return f"only outcome {rows[LABEL][0]} in the {rows.height} {name} decisions"
+            return f"only outcome {rows[LABEL][0]} in the {many(rows.height, f'{name} decision')}"
     return None
 
 

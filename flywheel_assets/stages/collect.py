@@ -1,5 +1,6 @@
 """Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -293,11 +294,18 @@ def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -
 def _number_text(value: pl.Expr, source: Source) -> pl.Expr:
     """Write a number as Polars reads it; blanks around one say nothing."""
     value = value.str.strip_chars(" \t")
+    mark = source.thousands
+    if mark:
+        # Elsewhere than between thousands it may be anything: that is no number.
+        grouped = rf"^[+-]?\d{{1,3}}({re.escape(mark)}\d{{3}})+({re.escape(source.decimal)}\d*)?$"
+        sound = value.str.contains(grouped) | ~value.str.contains(mark, literal=True)
+        value = pl.when(sound).then(value.str.replace_all(mark, "", literal=True))
     if source.decimal == ".":
         return value
-    # A point before three digits is one of thousands: read as one of decimals it would be wrong.
-    thousands = value.str.contains(r"\.\d{3}(\D|$)")
-    return pl.when(~thousands).then(value.str.replace(",", ".", literal=True))
+    if mark != ".":
+        # A point before three digits is one of thousands: as one of decimals it would be wrong.
+        value = pl.when(~value.str.contains(r"\.\d{3}(\D|$)")).then(value)
+    return value.str.replace(",", ".", literal=True)
 
 
 def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Expr:

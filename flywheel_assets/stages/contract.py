@@ -7,6 +7,7 @@ import polars as pl
 
 from flywheel_assets.declare.organize import CANCELS, Fact, Reference
 from flywheel_assets.declare.rules import CORRECTS, KNOWN_AT, OBSERVATION_ID, PARTITION, RETRACTS
+from flywheel_assets.errors import many
 from flywheel_assets.point_in_time.visible import references
 from flywheel_assets.stages.checks import Check
 
@@ -109,11 +110,11 @@ def _refers(rows: pl.LazyFrame, dimension: pl.LazyFrame, fact: Fact, reference: 
     if found.is_empty():
         message = f"{reference.table} has every {named}"
         return Check(name, passed=True, message=message, warns=warns)
-    source = reference.dimension.observation
+    source, n_rows = reference.dimension.observation, int(found["_n"].sum())
     return Check(
         name,
         passed=False,
-        message=f"{found.height} values of {named}, in {found['_n'].sum()} rows, that "
+        message=f"{many(found.height, 'value')} of {named}, in {many(n_rows, 'row')}, that "
         f"{reference.table} does not have, since {found['_since'][0]}, "
         f"{_examples(found, columns)} first: the rows of fact {fact.name!r} stay; have "
         f"{', '.join(source.owners)} report them as {source.name}, or correct the rows",

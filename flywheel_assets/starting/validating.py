@@ -1,5 +1,6 @@
 """``flywheel validate``: what can be known of a declaration before anything is materialized."""
 
+import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from flywheel_assets.stores.sources import listed_files, read_source
 from flywheel_assets.testing import Rows
 
 SAMPLED_FILES = 3
+_GROUPED = re.compile(
+    r"[+-]?\d{1,3}(?P<mark>[,. '\u00a0\u202f])\d{3}((?P=mark)\d{3})*(?P<decimals>([.,]\d*)?)"
+)
+"""A number with something between its thousands."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +136,20 @@ def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
     )
     for row in grouped.iter_rows(named=True):
         found = row["reason"].split("; ")[0].removeprefix(row["kind"]).removeprefix(", found ")
+        whole = row["kind"].startswith(("the file ends", "a quote"))
         yield Misfit(
-            expected=row["kind"].replace("expected ", "", 1),
+            expected="a record that ends" if whole else row["kind"].replace("expected ", "", 1),
             found=found or row["kind"],
-            remedy=_remedy(row["kind"]),
+            remedy=_remedy(row["kind"], found),
             n_records=row["n"],
             place=f"{Path(row['file']).name}, record {row['line']}",
         )
 
 
-def _remedy(kind: str) -> str:
+def _remedy(kind: str, found: str) -> str:
     for words, remedy in (
         ("the file ends", "have it delivered again, or declare the source's final_newline=False"),
+        ("a quote is opened", 'close it there, or double it ("") where it is part of a text'),
         ("required", "correct the source, or declare the field nullable=True"),
         ("at least", "correct the source, or lower the field's minimum"),
         ("at most", "correct the source, or raise the field's maximum"),
@@ -152,9 +159,13 @@ def _remedy(kind: str) -> str:
     ):
         if words in kind:
             return remedy
+    written = _GROUPED.fullmatch(found.strip())
+    if written:
+        comma = ", decimal=','" if "," in written["decimals"] or written["mark"] == "." else ""
+        return f"declare the source's thousands={written['mark']!r}{comma}, if that is meant"
     return (
         "declare the field as the source has it; say in the source's null_values what stands for "
-        "no value, in decimal what stands before decimals"
+        "no value, in decimal and thousands how it writes numbers"
     )
 
 

@@ -128,11 +128,16 @@ class Home:
         try:
             self._save(settings)
         except OSError as error:
-            raise HomeError(
-                expected=f"a home that can be written at {self.root}",
-                found=str(error),
-                remedy="set FLYWHEEL_HOME to a folder of yours, or make room there",
-            ) from error
+            raise self.unwritable(error) from error
+
+    def unwritable(self, error: Exception) -> HomeError:
+        """Say that nothing can be written here, and why."""
+        return HomeError(
+            expected=f"a home that can be written at {self.root}",
+            found=str(error),
+            remedy="make room there, or let this user write, as databases are opened for it even to"
+            " be read; or set FLYWHEEL_HOME to a folder of yours",
+        )
 
     def _save(self, settings: Settings) -> None:
         self.dagster.mkdir(parents=True, exist_ok=True)

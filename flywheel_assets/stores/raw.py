@@ -4,12 +4,13 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
 from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
-from flywheel_assets.errors import SourceError, nearest
+from flywheel_assets.errors import nearest
+from flywheel_assets.stores.decoding import decoded, refuse
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -26,7 +27,9 @@ _REMEDY = "for files from before the field was added or renamed declare its defa
 Older: TypeAlias = Mapping[str, tuple[tuple[str, ...], bool]]
 """Column -> what older files may call it, and whether they may lack it."""
 NO_OLDER: Older = MappingProxyType({})
-_OPEN = "a quote is opened and never closed: the rest of the file is in this record"
+_OPEN = (
+    "a quote is opened and never closed: the rest of the file, from line {} on, is in this record"
+)
 
 
 def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
@@ -66,16 +69,16 @@ def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
         For an empty file, one that is not text in the encoding, a header that may be cut off, a
         column that is missing or there twice.
     """
-    text = _decode(path, encoding).lstrip("\r\n")
+    text = decoded(path, encoding).lstrip("\r\n")
     if not text.strip():
-        _refuse(path, "a header line", "an empty file", "have it delivered again")
+        refuse(path, "a header line", "an empty file", "have it delivered again")
     header, ends = _header(path, text, separator)
     shape = _shape(path, header, columns, older)
     cut = not text.endswith(("\n", "\r"))
     if cut and not final_newline:
         text, cut = text + "\n", False
     if cut and ends:
-        _refuse(
+        refuse(
             path,
             "a header line that ends",
             "a file without a line end: it may be cut off",
@@ -99,37 +102,6 @@ def read_csv(  # noqa: PLR0913  how a file is written, and what of it is wanted
     return pl.concat([sound, _broken(broken, columns, path)]).sort(LINE)
 
 
-def _decode(path: Path, encoding: str) -> str:
-    content = path.read_bytes()
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        fits = "utf-8" if _decodes(content, "utf-8") else "latin-1"  # which takes any bytes
-        _refuse(
-            path,
-            f"text in {encoding}",
-            f"byte {content[error.start]:#04x} at offset {error.start}, line {line}",
-            f"declare the encoding that the file is in, perhaps encoding={fits!r}",
-        )
-    except LookupError:
-        _refuse(path, "text", f"encoding={encoding!r}", "declare an encoding that Python knows")
-    return text.removeprefix(byte_order_mark(text))
-
-
-def byte_order_mark(text: str) -> str:
-    """Give the mark a text begins with, as UTF-8 or a one-byte encoding read it; else nothing."""
-    return next((mark for mark in ("\ufeff", "\u00ef\u00bb\u00bf") if text.startswith(mark)), "")
-
-
-def _decodes(content: bytes, encoding: str) -> bool:
-    try:
-        content.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _header(path: Path, text: str, separator: str) -> tuple[list[str], bool]:
     """Read the header, and say whether the file ends with it."""
     import csv
@@ -139,10 +111,10 @@ def _header(path: Path, text: str, separator: str) -> tuple[list[str], bool]:
         # A quoted line break in a header is read whole by the standard library's reader.
         header = next(csv.reader(lines, delimiter=separator))
     except csv.Error as error:
-        _refuse(path, "a header line", str(error), "have it delivered again, or mend it")
+        refuse(path, "a header line", str(error), "have it delivered again, or mend it")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        _refuse(path, "each column once", f"{repeated} twice", "rename one in the file")
+        refuse(path, "each column once", f"{repeated} twice", "rename one in the file")
     return header, not lines.readline()
 
 
@@ -173,7 +145,9 @@ def _parse(  # noqa: PLR0913  one file, seven facts about it
             path, text + probe, header, columns, separator=separator, nulls=nulls
         )
         if not _last_is_broken(table, rows):
-            _refuse(path, "quotes that close", "one that does not", "have it delivered again")
+            refuse(
+                path, "quotes that close", "one that does not", "close it, or double it in a text"
+            )
     broken = [
         (row.number - 1, f"expected {len(header)} fields, found {row.actual_columns}", row.text)
         for row in rows
@@ -181,7 +155,10 @@ def _parse(  # noqa: PLR0913  one file, seven facts about it
     number, _, last = broken.pop()
     if last == probe and not cut:
         return table, broken
-    return table, [*broken, (number, reason, last.removesuffix(probe))]
+    last = last.removesuffix(probe)
+    before = text[: len(text) - len(last)]
+    line = max(before.count(end) for end in "\n\r") + 1
+    return table, [*broken, (number, reason.format(line), last)]
 
 
 def _last_is_broken(table: "Table", rows: Sequence["InvalidRow"]) -> bool:
@@ -229,7 +206,7 @@ def _records(  # noqa: PLR0913  as above
             ),
         )
     except pa.ArrowException as error:
-        _refuse(path, "CSV", str(error), "have it delivered again, or mend it")
+        refuse(path, "CSV", str(error), "have it delivered again, or mend it")
     return table, rows
 
 
@@ -259,15 +236,15 @@ def read_parquet(path: Path, columns: Sequence[str], older: Older = NO_OLDER) ->
         end = file.read(4)
     if magic != b"PAR1":
         found = f"one that begins {magic!r}" if size else "an empty file"
-        _refuse(path, "a Parquet file", found, "have it delivered again")
+        refuse(path, "a Parquet file", found, "have it delivered again")
     if size < _SMALLEST_PARQUET or end != b"PAR1":
-        _refuse(path, "a whole Parquet file", f"one cut at {size} bytes", "have it delivered again")
+        refuse(path, "a whole Parquet file", f"one cut at {size} bytes", "have it delivered again")
     try:
         scan = pl.scan_parquet(path, glob=False)
         shape = _shape(path, scan.collect_schema().names(), columns, older)
         frame = scan.select(_select(shape, columns)).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        _refuse(path, "a whole Parquet file", str(error), "have it delivered again")
+        refuse(path, "a whole Parquet file", str(error), "have it delivered again")
     nothing = pl.lit(None, dtype=pl.String)
     return frame.with_columns(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE),
@@ -288,12 +265,12 @@ def read_delta(path: Path, columns: Sequence[str], older: Older = NO_OLDER) -> p
     from deltalake.exceptions import DeltaError
 
     if not (path / "_delta_log").is_dir():
-        _refuse(path, "a Delta table", "no _delta_log folder", "correct path= in the source")
+        refuse(path, "a Delta table", "no _delta_log folder", "correct path= in the source")
     try:
         scan = pl.scan_delta(str(path))
         header = scan.collect_schema().names()
     except DeltaError as error:
-        _refuse(
+        refuse(
             path,
             "a Delta table",
             str(error).partition("\n")[0],
@@ -326,14 +303,10 @@ def _shape(
             remedy = f"{nearest(column, header)}; {_REMEDY}"
             if other:
                 remedy = f"declare separator={other!r}"
-            _refuse(path, f"a column {column!r}", ", ".join(header), remedy)
+            refuse(path, f"a column {column!r}", ", ".join(header), remedy)
     return shape
 
 
 def _select(shape: Mapping[str, str], columns: Sequence[str]) -> list[pl.Expr]:
     nothing = pl.lit(None, dtype=pl.Null)
     return [(pl.col(shape[c]) if c in shape else nothing).alias(c) for c in columns]
-
-
-def _refuse(path: Path, expected: str, found: str, remedy: str) -> NoReturn:
-    raise SourceError(expected=f"{expected} in {path}", found=found, remedy=remedy)

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from flywheel_assets.stores import disk
+from flywheel_assets.stores.alone import LOCK
 from flywheel_assets.stores.forgetting import databases
 from flywheel_assets.stores.forgetting.searching import holds
 from flywheel_assets.stores.forgetting.sought import Sought
@@ -16,7 +17,7 @@ def others(home: Home, sources: AbstractSet[Path] = frozenset()) -> Iterator[Pat
     for file in sorted(home.root.rglob("*")):
         if not file.is_file() or file.is_symlink() or file.name.endswith(("-wal", "-shm")):
             continue
-        if file.resolve() in sources:
+        if file.name == LOCK or file.resolve() in sources:
             continue
         if home.lakehouse not in file.parents and home.inbox not in file.parents:
             yield file

@@ -18,9 +18,9 @@ from flywheel_assets.declare.collect import (
     TableFile,
 )
 from flywheel_assets.stores import disk
+from flywheel_assets.stores.decoding import byte_order_mark
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.home import Home
-from flywheel_assets.stores.raw import byte_order_mark
 
 _SQLITE = "sqlite:///"
 
@@ -110,15 +110,21 @@ def _records(
             yield raw, sought.in_raw(raw)
             continue
         same = len(places) == len(sought.keys) and all(
-            _same(record[i], sought.keys[k], whole=k in sought.integers) for k, i in places.items()
+            _same(record[i], sought.keys[k], source if k in sought.integers else None)
+            for k, i in places.items()
         )
         beside = (sought.mentioned(text) for i, text in enumerate(record) if i not in keyed)
         yield raw, same or any(beside)
 
 
-def _same(written: str, value: str, *, whole: bool) -> bool:
+def _same(written: str, value: str, numbers: DailyFiles | TableFile | None) -> bool:
+    """Hold a field against a key; of a key that is a number, as its source writes numbers."""
     if written.strip() == value:
         return True
+    if numbers is None:
+        return False
+    for mark, plain in ((numbers.thousands, ""), (numbers.decimal, ".")):
+        written = written.replace(mark, plain) if mark else written
     with suppress(ValueError):
-        return whole and float(written) == int(value)
+        return float(written) == int(value)
     return False
