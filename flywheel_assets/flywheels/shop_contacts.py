@@ -8,8 +8,7 @@ changes. Three choices make that possible to learn:
 - Every twentieth contact is drawn at random, so that what a change of habits brings is seen.
 - A contact changes how often a customer orders, not how much. The model says so: a regression of
   who orders, in which the action interacts with four features and is held back, times what an order
-  is worth. It is trained every day on two weeks, so that what was true before a change is soon
-  forgotten.
+  is worth. It is trained every day on four weeks, but not on what was before a sudden change.
 """
 
 from datetime import timedelta
@@ -160,7 +159,8 @@ contact_uplift = Model(
     learner="s",
     metric="rmse",
     retrain="daily",
-    training_window=14 * DAY,
+    training_window=28 * DAY,
+    from_last_change=True,
     trusted_types=(
         "flywheel_assets.flywheels.shop_effect.EffectRegressor",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
