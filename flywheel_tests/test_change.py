@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
 from flywheel_assets.declare.fingerprint import fingerprint
 from flywheel_assets.stages.model import scorer, train, training_digest
-from flywheel_tests.logged import flywheel, log
+from flywheel_tests.logged import Floats, flywheel, log
 
 BOTH = 30  # days, the horizon: outcomes of so many decisions before a change are of both sides
 
@@ -22,14 +24,17 @@ def mean() -> Any:
     return DummyClassifier(strategy="prior")
 
 
+def _same(x: Floats, _: npt.NDArray[np.int64], rate: float) -> Floats:
+    return np.full(len(x), rate)
+
+
 def days_of(rates: list[float]) -> pl.DataFrame:
     """Lay out days of 200 decisions, each day with its own rate of outcomes."""
-    parts = [
-        log(200, seed=number, rate=lambda x, a, rate=rate: np.full(len(x), rate)).with_columns(
-            (pl.lit(date(2026, 1, 1) + timedelta(days=number))).alias("partition_date")
-        )
-        for number, rate in enumerate(rates)
-    ]
+    parts = []
+    for number, rate in enumerate(rates):
+        day = pl.lit(date(2026, 1, 1) + timedelta(days=number)).alias("partition_date")
+        made = log(200, seed=number, rate=partial(_same, rate=rate))
+        parts.append(made.with_columns(day))
     return pl.concat(parts)
 
 
