@@ -69,6 +69,7 @@ def _parameters(flywheel: Flywheel, trained: "Trained") -> dict[str, Any]:
         "calibration": model.calibration,
         "class_weight": model.class_weight,
         "propensity_weight": model.propensity_weight,
+        "from_last_change": model.from_last_change,
         "replicates": model.replicates,
         "holdout": model.gate.holdout,
     }

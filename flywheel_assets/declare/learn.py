@@ -210,6 +210,7 @@ class Model:
     class_weight: Literal["none", "balanced"] = "none"
     propensity_weight: bool = False
     replicates: int = 0
+    from_last_change: bool = False
     metric: Metric = "roc_auc"
     retrain: Cadence = "monday"
     gate: Gate = Gate()

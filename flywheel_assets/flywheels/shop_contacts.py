@@ -6,9 +6,9 @@ changes. Three choices make that possible to learn:
 - Each customer is considered every fourth day. A contact fades within a week; were the held ones
   contacted a day later, there would be nothing to compare with.
 - Every twentieth contact is drawn at random, so that what a change of habits brings is seen.
-- A contact multiplies how often a customer orders. The model says so: a Poisson regression of
-  orders, in which the action interacts with four features and is held back, trained every day on
-  two weeks, so that what was true before a change is soon forgotten.
+- A contact changes how often a customer orders, not how much. The model says so: a regression of
+  who orders, in which the action interacts with four features and is held back, times what an order
+  is worth. It is trained every day on four weeks, but not on what was before a sudden change.
 """
 
 from datetime import timedelta
@@ -144,11 +144,11 @@ EFFECT = ("log_rate", "log_order_value", "just_ordered", "contacts")
 
 
 def estimator() -> Any:
-    """Build a regression of orders, level and effect apart; the effect is held back."""
+    """Build a regression of who orders, level and effect apart; the effect is held back."""
     from flywheel_assets.flywheels.shop_effect import EffectRegressor
 
     column = (*LEVEL, *EFFECT).index("log_order_value")
-    return EffectRegressor(n_effect=len(EFFECT), log_value=column, alpha=0.01, held_back=16.0)
+    return EffectRegressor(n_effect=len(EFFECT), log_value=column, alpha=0.003, held_back=16.0)
 
 
 contact_uplift = Model(
@@ -159,7 +159,8 @@ contact_uplift = Model(
     learner="s",
     metric="rmse",
     retrain="daily",
-    training_window=14 * DAY,
+    training_window=28 * DAY,
+    from_last_change=True,
     trusted_types=(
         "flywheel_assets.flywheels.shop_effect.EffectRegressor",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",

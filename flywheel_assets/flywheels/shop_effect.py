@@ -1,4 +1,4 @@
-"""What a contact changes: a Poisson regression whose effect has few terms, held back.
+"""What a contact changes: a regression of who orders, whose effect has few terms, held back.
 
 A module of its own, so that a saved model can be loaded; import it inside functions.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.linear_model import PoissonRegressor
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
@@ -17,11 +17,11 @@ OUTLIER = 3.0  # standard deviations, beyond which a feature changes the effect 
 
 
 class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
-    """Expect an amount: orders, which an action multiplies, times what an order is worth.
+    """Expect an amount: the chance of any, which an action changes, times what an order is worth.
 
-    The amount is divided by the worth of an order, so that what is learnt from is a count: the
-    purchases of those who spend much are no noisier. The level is a sum of splines of all features.
-    The effect is linear, on the log scale, in a few of them.
+    Learnt from is only whether there was an amount: how large an order happens to be is noise that
+    a contact does not change, and there is much of it. The level is a sum of splines of all
+    features. The effect is linear, on the scale of log odds, in a few of them.
 
     Parameters
     ----------
@@ -30,17 +30,18 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
     log_value : int
         The column of the log of what an order is worth.
     alpha : float
-        Penalty of the level's squared coefficients.
+        Penalty of the level's squared coefficients, beside the mean loss of a row.
     held_back : float
         How many times the effect's squared coefficients are penalized more.
 
     Examples
     --------
     >>> X = np.column_stack([np.zeros(400), np.repeat([0.0, 1.0], 200), np.tile([0.0, 1.0], 200)])
-    >>> y = 1.0 + X[:, 1] * X[:, 2]  # what acts only where the second column is 1
+    >>> often = 0.2 + 0.5 * X[:, 1] * X[:, 2]  # what acts only where the second column is 1
+    >>> y = 10 * (np.arange(400) // 2 % 10 < 10 * often)
     >>> model = EffectRegressor(n_effect=1, log_value=0, alpha=1e-6, held_back=1.0).fit(X, y)
     >>> model.predict([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]).round(2)
-    array([1., 2.])
+    array([0.2, 0.7])
     """
 
     def __init__(self, n_effect: int, log_value: int, alpha: float, held_back: float) -> None:
@@ -60,9 +61,9 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.scaler_ = StandardScaler()
         level = self.level_.fit_transform(X[:, :-1])
         changing = self.scaler_.fit_transform(self._changing(X))
-        self.regressor_ = PoissonRegressor(
-            alpha=self.alpha, solver="newton-cholesky", max_iter=100
-        ).fit(self._terms(level, changing, X), y / self._worth(X), sample_weight=sample_weight)
+        self.classifier_ = LogisticRegression(
+            C=1 / (self.alpha * len(X)), solver="newton-cholesky", max_iter=100
+        ).fit(self._terms(level, changing, X), np.asarray(y) > 0, sample_weight=sample_weight)
         return self
 
     def predict(self, X: Any) -> Floats:  # noqa: N803
@@ -70,16 +71,13 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
         X = np.asarray(X, dtype=np.float64)  # noqa: N806
         level = self.level_.transform(X[:, :-1])
         changing = self.scaler_.transform(self._changing(X))
-        counts = self.regressor_.predict(self._terms(level, changing, X))
-        return np.asarray(counts * self._worth(X))
+        chance = self.classifier_.predict_proba(self._terms(level, changing, X))[:, 1]
+        return np.asarray(chance * np.exp(X[:, self.log_value]))
 
     def _changing(self, X: Floats) -> Floats:  # noqa: N803
         return X[:, -1 - self.n_effect : -1]
 
-    def _worth(self, X: Floats) -> Floats:  # noqa: N803
-        return np.asarray(np.exp(X[:, self.log_value]))
-
     def _terms(self, level: Floats, changing: Floats, X: Floats) -> Floats:  # noqa: N803
-        """Lay out what the log of the count is linear in; small terms are penalized more."""
+        """Lay out what the log odds are linear in; small terms are penalized more."""
         acting = X[:, -1:] / np.sqrt(self.held_back)
         return np.hstack([level, acting, acting * changing.clip(-OUTLIER, OUTLIER)])

@@ -16,6 +16,8 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import WEEKDAYS, Model
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import TrainingError, UnfitModelError, nearest
+from flywheel_assets.stages.change import since_change
+from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
@@ -80,6 +82,9 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
     )
     main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
     _check_outcomes(main, sample.target, flywheel)
+    if model.from_last_change:
+        passage = -(-flywheel.outcome.horizon // (2 * DAY))
+        sample = since_change(sample, main, rows[PARTITION], passage)
     draws = range(seed + 1, seed + 1 + model.replicates)
     return Trained(
         features=list(names),
@@ -159,6 +164,8 @@ def training_digest(flywheel: Flywheel) -> str:
     if model.learner != "plain":
         arms = policy.allocation.arms if isinstance(policy.allocation, Arms) else ()
         told = [policy.actions, [arm.features for arm in arms]]
+    if model.from_last_change:
+        told.append("from_last_change")
     return fingerprint(
         model.estimator,
         model.effect_estimator,
