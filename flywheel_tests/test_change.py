@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 
 from flywheel_assets.declare.fingerprint import fingerprint
-from flywheel_assets.stages.model import scorer, train, training_digest
+from flywheel_assets.stages.challenge import challenge
+from flywheel_assets.stages.change import since_change
+from flywheel_assets.stages.model import scorer, train
+from flywheel_assets.stages.predicted import Scorer
 from flywheel_tests.logged import Floats, flywheel, log
 
 BOTH = 30  # days, the horizon: outcomes of so many decisions before a change are of both sides
@@ -41,7 +44,8 @@ def days_of(rates: list[float]) -> pl.DataFrame:
 def expected_of(rows: pl.DataFrame, *, from_last_change: bool) -> float:
     """Train what expects the mean, and say it."""
     wheel = flywheel(estimator=mean, from_last_change=from_last_change)
-    return float(scorer(train(rows, wheel), wheel)(rows.head(1)).expected[0, 0])
+    made = train(since_change(rows, wheel), wheel)
+    return float(scorer(made, wheel)(rows.head(1)).expected[0, 0])
 
 
 def test_days_before_a_change_are_left_out() -> None:
@@ -59,9 +63,36 @@ def test_without_a_lasting_change_nothing_is_left_out(days: list[float]) -> None
     assert expected_of(rows, from_last_change=True) == expected_of(rows, from_last_change=False)
 
 
-def test_the_declaration_changes_what_is_trained() -> None:
-    """A model of the same rows is another, so the digest of a training is, too, and the plan's."""
+def test_what_is_kept_of_a_training_is_what_it_was_trained_on() -> None:
+    """What is registered, profiled and reproduced is without the days that were left out."""
+    rows = days_of([0.6] * 20 + np.linspace(0.6, 0.2, BOTH).tolist() + [0.2] * 80)
+    first, last = rows["partition_date"].min(), rows["partition_date"].max()
+    wheel = flywheel(estimator=mean, from_last_change=True, training_window=timedelta(days=365))
+    kept: list[pl.DataFrame] = []
+
+    def admit(_: Any, used: pl.DataFrame) -> Scorer:
+        kept.append(used)
+        raise OSError("enough was seen")
+
+    assert isinstance(first, date)
+    assert isinstance(last, date)
+    made = challenge(rows, wheel, last, None, admit)
+    assert "enough was seen" in made.verdict.reason
+    assert kept[0]["outcome"].mean() == pytest.approx(0.2, abs=0.02)
+    begins = kept[0]["partition_date"].min()
+    assert isinstance(begins, date)
+    assert begins >= first + timedelta(days=20 + BOTH // 2)
+
+
+def test_one_outcome_alone_is_not_left() -> None:
+    """Nothing can be learnt of days on which nobody ordered: those before them are kept."""
+    rows = days_of([0.6] * 40 + [0.0] * 40)
+    wheel = flywheel(estimator=mean, from_last_change=True)
+    assert since_change(rows, wheel).height == rows.height
+
+
+def test_the_plan_knows_of_it() -> None:
+    """A model that learns from the last change on is declared as another."""
     wheel = flywheel(estimator=mean)
     other = replace(wheel, model=replace(wheel.model, from_last_change=True))
-    assert training_digest(wheel) != training_digest(other)
     assert fingerprint(wheel.model) != fingerprint(other.model)

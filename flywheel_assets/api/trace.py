@@ -182,7 +182,11 @@ class _Chain:
             if matured.is_between(*trained_on(flywheel, row), closed="both").any()
         ]
         if versions:
-            yield Step(table, f"trained on by {flywheel.model.name} version {', '.join(versions)}")
+            window = "in the training window of" if flywheel.model.from_last_change else None
+            yield Step(
+                table,
+                f"{window or 'trained on by'} {flywheel.model.name} version {', '.join(versions)}",
+            )
 
     def _of_decisions(self, flywheel: Flywheel, entity: Row, moments: pl.Series) -> Iterator[Step]:
         table = f"{flywheel.name}/decisions"

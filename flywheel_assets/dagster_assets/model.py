@@ -159,7 +159,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
         source = TrainingRows(
             table=table,
             delta_version=read,
-            first=first,
+            first=used.select(pl.col(PARTITION).min()).item(),
             last=used.select(pl.col(PARTITION).max()).item(),
             n_rows=used.height,
             sha256=rows_digest(used, flywheel),
@@ -184,10 +184,11 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
             build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day)
         )
         pictures = draw_judged(build, flywheel, day, registered[0], holdout, loaded_as[0])
-    verdict = asdict(made.verdict)
+    verdict, n_rows = asdict(made.verdict), made.n_rows
     if registered:
+        n_rows = sources[registered[0]].n_rows
         figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
-        figures |= {flywheel.model.metric: verdict["value"], "n_rows": made.n_rows}
+        figures |= {flywheel.model.metric: verdict["value"], "n_rows": n_rows}
         for version in registered:
             build.registry.log_metrics(registered_name(flywheel), version, figures)
     row = _skipped(verdict.pop("reason")) | {
@@ -195,7 +196,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
         "trained": bool(registered),
         "version": registered[-1] if registered else None,
         "judged_version": registered[0] if registered else None,
-        "n_rows": made.n_rows,
+        "n_rows": n_rows,
         "n_holdout": made.n_holdout,
         "metric": flywheel.model.metric,
         "champion_version": standing.version if standing else None,

@@ -11,6 +11,7 @@ import polars as pl
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import many
+from flywheel_assets.stages.change import since_change
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.gate import Verdict, compared_with, judge, refused
 from flywheel_assets.stages.model import train
@@ -74,7 +75,7 @@ class Challenge:
     ----------
     verdict : Verdict
     n_rows, n_holdout : int
-        What was trained and judged on.
+        What there was to train and to judge on.
     judged, promoted : Trained, optional
         The model that the gate looked at, where there is one; and what decides, if it was promoted:
         the same, or the one that was trained again on everything.
@@ -183,6 +184,7 @@ def _made(
     """Train and admit a model and let it score, or say why that was not possible."""
     failed = "be trained"
     try:
+        rows = since_change(rows, flywheel)
         made = train(rows, flywheel)
         failed = "be saved and loaded again"
         admitted = admit(made, rows)

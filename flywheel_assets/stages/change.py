@@ -1,15 +1,17 @@
 """Change: the day from which on a model of all days is wrong in another way than before."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flywheel_assets.stages.predicted import Floats
-
-if TYPE_CHECKING:
-    from flywheel_assets.stages.learners import Sample
+from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import DECISION_ID, PARTITION
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.model import TARGETS, scorer, train
+from flywheel_assets.stages.predicted import Floats, action_numbers
+from flywheel_assets.stages.training_set import LABEL
 
 LEAST_DAYS = 3  # on each side: one day alone is no new state of affairs
 STANDARD_ERRORS = 5.0
@@ -17,28 +19,36 @@ STANDARD_ERRORS = 5.0
 window is tried, and outcomes of decisions a few days apart overlap."""
 
 
-def since_change(sample: "Sample", learner: Any, days: pl.Series, passage: int) -> "Sample":
-    """Leave out the days before the last change that a fit to all of them missed.
+def since_change(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    """Leave out the days before the last sudden change, where the model is declared to learn so.
+
+    A change is what a model of all rows misses on the days after it otherwise than on those before.
 
     Parameters
     ----------
-    learner : estimator
-        Not fitted.
-    days : Series of date, (n_rows,)
-    passage : int
-        Days from the one that parts best to the first whose outcomes are wholly of the new side:
-        half a horizon, since what parts best is the middle of those that are of both.
-    """
-    from flywheel_assets.stages.learners import expected, fits, levels
+    rows : DataFrame, (n_rows, ...)
+        Of ``<flywheel>/training_set``.
 
-    said = expected(sample.fit(learner), sample.table)
-    taken = sample.action if said.shape[1] > 1 else np.zeros_like(sample.action)
-    missed = sample.target - said[np.arange(len(said)), taken]
-    first = last_change(days.to_numpy(), missed, passage)
-    if first is None:
-        return sample
-    since = sample.of(days.to_numpy() >= first)
-    return since if fits(levels(learner), since.target) else sample
+    Raises
+    ------
+    TrainingError
+        Where no model can be trained on the rows.
+    """
+    if not flywheel.model.from_last_change:
+        return rows
+    once = replace(flywheel, model=replace(flywheel.model, replicates=0))
+    rows = rows.sort(PARTITION, DECISION_ID)
+    said = scorer(train(rows, once), once)(rows).expected
+    taken = action_numbers(rows, flywheel.policy.actions)
+    known = np.flatnonzero((taken >= 0) | (said.shape[1] == 1))
+    days = rows[PARTITION].to_numpy()[known]
+    target = rows[TARGETS[flywheel.model.target]].to_numpy()[known]
+    missed = target - said[known, taken[known] % said.shape[1]]
+    # What parts best is the middle of those decisions whose outcomes are of both sides.
+    passage = -(-flywheel.outcome.horizon // (2 * DAY))
+    first = last_change(days, missed, passage)
+    since = rows if first is None else rows.filter(pl.col(PARTITION) >= first.item())
+    return since if since[LABEL].n_unique() > 1 else rows
 
 
 def last_change(
@@ -52,7 +62,7 @@ def last_change(
     missed : ndarray of float64, (n_rows,)
         By how much each row's target is above what was expected of it.
     passage : int
-        See `since_change`.
+        Days from the one that parts best to the first that is wholly of the new side.
 
     Examples
     --------

@@ -173,11 +173,6 @@ class Sample:
         pooled = float(np.average(self.target, weights=weight))
         return fit_some(learner, self.table, self.target, weight, pooled)
 
-    def of(self, rows: npt.NDArray[np.bool_]) -> "Sample":
-        """Give some of the rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        return Sample(take(self.table, rows), self.target[rows], self.action[rows], weight)
-
     def drawn(self, seed: int) -> "Sample":
         """Draw a bootstrap sample: as many rows, with replacement; those drawn weigh as often."""
         n_rows = len(self.target)

@@ -16,8 +16,6 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import WEEKDAYS, Model
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import TrainingError, UnfitModelError, nearest
-from flywheel_assets.stages.change import since_change
-from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained
 
 CHUNK_ROWS = 32_768
+TARGETS = {"outcome": LABEL, "reward": REWARD}
+"""By what a model is declared to expect: the column of the training set."""
 
 
 def trains_on(model: Model, day: date) -> bool:
@@ -76,15 +76,12 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
     seed = _seed(flywheel.name, rows)
     sample = Sample(
         table=table_of(rows, names, framed=framed),
-        target=rows[REWARD if model.target == "reward" else LABEL].to_numpy().astype(np.float64),
+        target=rows[TARGETS[model.target]].to_numpy().astype(np.float64),
         action=action_numbers(rows, flywheel.policy.actions),
         weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
     )
     main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
     _check_outcomes(main, sample.target, flywheel)
-    if model.from_last_change:
-        passage = -(-flywheel.outcome.horizon // (2 * DAY))
-        sample = since_change(sample, main, rows[PARTITION], passage)
     draws = range(seed + 1, seed + 1 + model.replicates)
     return Trained(
         features=list(names),
@@ -164,8 +161,6 @@ def training_digest(flywheel: Flywheel) -> str:
     if model.learner != "plain":
         arms = policy.allocation.arms if isinstance(policy.allocation, Arms) else ()
         told = [policy.actions, [arm.features for arm in arms]]
-    if model.from_last_change:
-        told.append("from_last_change")
     return fingerprint(
         model.estimator,
         model.effect_estimator,
