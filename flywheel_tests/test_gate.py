@@ -126,6 +126,13 @@ def test_each_refusal_names_its_bar_and_by_how_much(
     assert pl.Series([found.reason]).str.contains(says_so).all(), found.reason
 
 
+def test_a_promotion_that_gains_nothing_says_what_allowed_it() -> None:
+    """A fresher model that is no better is promoted where the gate is declared so."""
+    found = judge(flywheel(minimum_gain=-0.01), rows(), *said(noise, noise))
+    assert found.promoted
+    assert "its lower end above -0.01: a fresher model may be that much worse" in found.reason
+
+
 def test_every_bar_that_was_missed_is_named() -> None:
     """Two failures are two reasons."""
     found = judge(flywheel(minimum=0.9, maximum_calibration_error=0.01), rows(), *said(noise))

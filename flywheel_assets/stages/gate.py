@@ -205,9 +205,10 @@ def _praise(metric: str, gate: Gate, verdict: Verdict, alone: str) -> str:
     if verdict.gain is None:
         first = "judged as a first champion" if alone else "the first champion"
         return f"{first}, {metric} {verdict.value:.4f}{alone}"
+    allowed = "" if gate.minimum_gain >= 0 else ": a fresher model may be that much worse"
     return (
         f"{metric} {verdict.value:.4f} against the champion's {verdict.champion_value:.4f}: "
-        f"gain {_interval(gate, verdict)}"
+        f"gain {_interval(gate, verdict)}, its lower end above {gate.minimum_gain:g}{allowed}"
     )
 
 
