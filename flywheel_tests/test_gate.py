@@ -128,7 +128,7 @@ def test_each_refusal_names_its_bar_and_by_how_much(
 
 def test_a_promotion_that_gains_nothing_says_what_allowed_it() -> None:
     """A fresher model that is no better is promoted where the gate is declared so."""
-    found = judge(flywheel(minimum_gain=-0.01), rows(), *said(noise, noise))
+    found = judge(flywheel(minimum_gain=-0.01), rows(), *said(truth, truth))
     assert found.promoted
     assert "its lower end above -0.01: a fresher model may be that much worse" in found.reason
 
