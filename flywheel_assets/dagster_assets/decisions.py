@@ -234,7 +234,9 @@ def _publish(
         raise PublishedError(
             expected=f"the decisions of {day} as {flywheel.name} published them",
             found=changed,
-            remedy="find out what changed upstream, or run with decide_again: true",
+            remedy="find out what changed upstream; to publish anew: flywheel run "
+            f"{flywheel.name} --from {day} --to {day} --decide-again (in a run of Dagster's, "
+            "decide_again: true)",
         )
     build.tables.replace(key, frame, schema, day, day, empty=False)
 

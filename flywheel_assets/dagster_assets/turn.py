@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -87,12 +88,27 @@ def day_by_day(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
 
 
 class Turner:
-    """Executes runs in this process, and skips those whose every partition is there already."""
+    """Executes runs in this process, and skips those whose every partition is there already.
 
-    def __init__(self, home: Home, flywheels: Sequence[Flywheel]) -> None:
+    Parameters
+    ----------
+    again : bool
+        Whether nothing is skipped: what is there is made again.
+    decide_again : bool
+        Whether published decisions that come out different are replaced, too.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        flywheels: Sequence[Flywheel],
+        *,
+        again: bool = False,
+        decide_again: bool = False,
+    ) -> None:
         os.environ["DAGSTER_HOME"] = str(home.dagster)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
-        self.home = home
+        self.home, self.again, self.decide_again = home, again or decide_again, decide_again
         self.instance = recorder(home)
         self.clock = Clock()
         self._build, self.flywheels = build_for(home), flywheels
@@ -111,7 +127,7 @@ class Turner:
         """
         begun = time.perf_counter()
         for run in runs:
-            if self.done(run):
+            if not self.again and self.done(run):
                 self.clock.skipped += 1
             else:
                 self._execute(run)
@@ -156,7 +172,7 @@ class Turner:
             instance=self.instance,
             partition_key=run.first.isoformat() if run.first == run.last else None,
             tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=self._config(run),
             raise_on_error=False,
         )
         self.clock.runs += 1
@@ -174,6 +190,15 @@ class Turner:
                 found=_why(result),
                 remedy="mend that and run the same command again: it goes on where it was",
             )
+
+    def _config(self, run: Run) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        }
+        if self.decide_again:
+            deciding = [key.replace("/", "_") for key in run.assets if key.endswith("/decisions")]
+            config["ops"] = {name: {"config": {"decide_again": True}} for name in deciding}
+        return config
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
