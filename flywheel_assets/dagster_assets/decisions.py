@@ -29,6 +29,7 @@ from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
+from flywheel_assets.stages.silence import LOOKED_BACK
 
 
 class DecideConfig(dg.Config):
@@ -103,6 +104,9 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             by_day[day] = _numbers(frame, flywheel)
             unscored += frame["score"].null_count()
             actions.update(dict(frame.group_by("action").len().iter_rows()))
+        counted = build.tables.count_days(key, last - LOOKED_BACK, last)
+        known = max(rows.filter(partition_date=last).height for rows in snapshots.values())
+        found.append([checks.decides(counted, build.settings.start, last, known)])
         version = champion_as_of(build, flywheel, last)
         shown: dict[str, Any] = {}
         if version is not None:

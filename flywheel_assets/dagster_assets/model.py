@@ -107,6 +107,12 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
         follow(build, flywheel)
+        told = build.tables.read(key, MODEL_SCHEMA, None, last).select(PARTITION, "verdict")
+        attempts = {
+            day: verdict
+            for day, verdict in told.sort(PARTITION).collect().iter_rows()
+            if trains_on(model, day)
+        }
         standing = ledger_of(build, flywheel).champion(last)
         verdicts = [
             f"{r[PARTITION]}: {r['verdict']}" for r in rows if trains_on(model, r[PARTITION])
@@ -116,7 +122,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             build,
             key,
             counts(frame),
-            [*checks.model(frame), aliases],
+            [checks.trains(attempts), *checks.model(frame), aliases],
             champion=standing.version if standing else "none: the bootstrap rule decides",
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
             by_day=_numbers(frame, model.metric),
