@@ -198,6 +198,10 @@ def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
     assert f"so it is since {monday}: mend the estimator" in said
 
     monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=sound),))
+    # Whoever is promoted decides all days that follow: they are decided again, or nothing is.
+    refused = turn(7, 8, "--decide-again")
+    assert refused.exit_code == 1
+    assert f"--from {monday} --to {FIRST + 9 * DAY} --decide-again" in refused.output
     again = turn(7, 9, "--decide-again")
     assert again.exit_code == 0, again.output
     assert not needs(inside, "tea_shop/model")

@@ -12,7 +12,7 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.model import ledger_scorer
+from flywheel_assets.dagster_assets.model import DecideConfig, ledger_scorer
 from flywheel_assets.dagster_assets.pages import run_url
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of, registered_name
@@ -30,18 +30,6 @@ from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
 from flywheel_assets.stages.silence import LOOKED_BACK
-
-
-class DecideConfig(dg.Config):
-    """What a run may ask for.
-
-    Parameters
-    ----------
-    decide_again : bool
-        Replace decisions that were published although they come out different.
-    """
-
-    decide_again: bool = False
 
 
 def shown(flywheel: Flywheel) -> dg.AssetSpec:

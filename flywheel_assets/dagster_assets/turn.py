@@ -15,6 +15,7 @@ from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.event_log import recorder
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
+from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
 from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.declare.flywheel import Flywheel
@@ -95,7 +96,8 @@ class Turner:
     again : bool
         Whether nothing is skipped: what is there is made again.
     decide_again : bool
-        Whether published decisions that come out different are replaced, too.
+        Whether published decisions that come out different are replaced, too; and promotions,
+        where all that was decided since is among the runs.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class Turner:
         os.environ["FLYWHEEL_HOME"] = str(home.root)
         self.home, self.again, self.decide_again = home, again or decide_again, decide_again
         self.instance = recorder(home)
-        self.clock = Clock()
+        self.clock, self._until = Clock(), date.min
         self._build, self.flywheels = build_for(home), flywheels
         definitions = compile_flywheels(self._build, flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
@@ -126,6 +128,7 @@ class Turner:
             When a step or a blocking check fails; what was written before stays.
         """
         begun = time.perf_counter()
+        self._until = max((run.last for run in runs), default=date.min)
         for run in runs:
             if not self.again and self.done(run):
                 self.clock.skipped += 1
@@ -196,9 +199,19 @@ class Turner:
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
         if self.decide_again:
-            deciding = [key.replace("/", "_") for key in run.assets if key.endswith("/decisions")]
-            config["ops"] = {name: {"config": {"decide_again": True}} for name in deciding}
+            again = {
+                f"{wheel.name}_{stage}": {"config": {"decide_again": yes}}
+                for wheel in self.flywheels
+                for stage, yes in (("model", self._reaches_the_end(wheel)), ("decisions", True))
+                if f"{wheel.name}/{stage}" in run.assets
+            }
+            config["ops"] = again
         return config
+
+    def _reaches_the_end(self, flywheel: Flywheel) -> bool:
+        """Say whether no decision of later days than are turned would keep another champion."""
+        first = ledger_of(self._build, flywheel).first_undecided()
+        return first is None or first - DAY <= self._until
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:

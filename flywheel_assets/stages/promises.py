@@ -32,7 +32,7 @@ PROMISES: dict[str, Promise] = {
     ),
     "trains": Promise(
         "Trainings come to a verdict of the gate, not to an error.",
-        "mend the estimator or what it is given, then flywheel run --again for that day; meanwhile "
+        "mend the estimator or what it is given; the next training day tries it, and until then "
         "whoever decided before decides",
     ),
     "decides": Promise(
