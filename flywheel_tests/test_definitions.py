@@ -51,6 +51,7 @@ def test_checks_that_protect_what_is_downstream_block(tmp_path: Path) -> None:
     assert checks["collect/order_line", "known_on_its_day"]
     assert checks["repurchase/decisions", "propensities"]
     assert not checks["repurchase/training_set", "label_rate"]
+    assert not checks["collect/order_line", "comes_in"]
 
 
 def test_every_check_says_what_it_promises(tmp_path: Path) -> None:

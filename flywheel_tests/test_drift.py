@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp
 from flywheel_assets import Drift
 from flywheel_assets.dagster_assets.drift import _checks
 from flywheel_assets.declare.learn import Learner
+from flywheel_assets.errors import DeclarationError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.distance import binned, ks, like, profile_of, psi
 from flywheel_assets.stages.drift import (
@@ -136,6 +137,21 @@ def test_levels_and_since_when() -> None:
     calibration = drifted(history, last, ("calibration_error",))
     assert [(d.level, d.since) for d in calibration] == [("error", DAY + timedelta(days=3))]
     assert not drifted(history, DAY + timedelta(days=2), ("psi", "ks", "calibration_error"))
+
+
+def test_what_is_expected_to_drift_is_measured_and_calls_nobody() -> None:
+    """A feature that cannot but move has its index, and no level; it must be one of the model's."""
+    expected = Drift(expected=("log_orders_30d",))
+    flywheel = replace(repurchase, model=replace(repurchase.model, drift=expected))
+    name, before = "log_orders_30d", np.random.default_rng(3).normal(size=9_999)
+    decided, matured = day_of(1.0)
+    found = drift(decided, matured, {name: profile_of(pl.Series(before))}, flywheel, 3, DAY).rows
+    ours = found.filter(column=name)
+    assert (ours["value"] > repurchase.model.drift.psi_error).all()
+    assert ours["level"].to_list() == ["ok", "ok"]
+    assert not drifted(found, DAY, ("psi", "ks"))
+    with pytest.raises(DeclarationError, match="log_orders_30d"):
+        replace(repurchase.model, drift=Drift(expected=("log_orders_3d",)))
 
 
 def test_few_rows_do_not_cry_wolf() -> None:

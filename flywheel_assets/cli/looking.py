@@ -28,6 +28,7 @@ from flywheel_assets.cli.app import (
     print_json,
     say,
 )
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
 
@@ -50,6 +51,7 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
     )
     matured = table.collect()
     if matured.is_empty():
+        _require_tables(flywheel)
         raise HomeError(
             expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
             found="none",
@@ -66,6 +68,16 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
         precision = f"{row['precision_at_capacity']:.4f}"
         shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
     console.print(shown)
+
+
+def _require_tables(flywheel: Flywheel) -> None:
+    """Refuse to speak of time where a table is gone: nothing matures without it."""
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.selection import whole
+
+    build = build_for(current_home())
+    for key in whole(flywheel):
+        build.require_table(key)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -109,10 +109,14 @@ def show(one: Turned) -> None:
     console.print(table)
     say(_said_of(one.champion))
     clock = one.clock
-    say(
-        f"{many(clock.runs, 'run')} in {clock.wall:.0f} s ({clock.skipped} done before); "
-        f"orchestration took {clock.orchestration:.0%} of it."
-    )
+    if clock.runs:
+        say(
+            f"{many(clock.runs, 'run')} in {clock.wall:.0f} s ({clock.skipped} done before); "
+            f"orchestration took {clock.orchestration:.0%} of it."
+        )
+    else:
+        done = many(clock.skipped, "run")
+        say(f"Nothing to do: {done} done before. To make them again: flywheel run --again.")
     say(f"Tables: {one.lakehouse}")
     say(f"Look at it: flywheel report {one.flywheel}, a page; flywheel ui, all of it.")
     if one.earned is not None:

@@ -29,20 +29,37 @@ SourceDir = Annotated[
         "of several observations, in a folder of its name each."
     ),
 ]
+Again = Annotated[
+    bool, typer.Option("--again", help="Make the days again, whatever of them is there.")
+]
+DecideAgain = Annotated[
+    bool,
+    typer.Option(
+        "--decide-again",
+        help="Make them again, and replace published decisions that come out different.",
+    ),
+]
 
 
 @app.command(rich_help_panel=TURN)
-def run(
-    first: From, last: To, name: Name = None, source: SourceDir = None, as_json: AsJson = False
+def run(  # noqa: PLR0913, PLR0917  each an option of its own
+    first: From,
+    last: To,
+    name: Name = None,
+    source: SourceDir = None,
+    again: Again = False,
+    decide_again: DecideAgain = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a flywheel over a range of days; run again, it goes on where it was."""
     flywheel = find(name)
     home = current_home()
     step = silent if as_json else progress
+    how = {"again": again, "decide_again": decide_again}
     if _simulated(home, flywheel, source):
-        made = _closed_loop(home, flywheel, first.date(), last.date(), step)
+        made = _closed_loop(home, flywheel, first.date(), last.date(), step, **how)
     else:
-        made = _replay(home, flywheel, first.date(), last.date(), source, step)
+        made = _replay(home, flywheel, first.date(), last.date(), source, step, **how)
     if as_json:
         print_json(told(made))
     else:
@@ -65,6 +82,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     last: date,
     source: Path | None,
     shown: Shown,
+    **how: bool,
 ) -> Turned:
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
@@ -82,7 +100,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     with alone(home, "flywheel run"):
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
-        turner = Turner(home, declared())
+        turner = Turner(home, declared(), **how)
         with shown(sum(weight(r) for r in runs)) as step:
             turner.turn(runs, step)
         return turned(turner, flywheel, first, last, left)
@@ -96,7 +114,9 @@ def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
     return {flywheel.views[0].fact.observation.name: str(folder)}
 
 
-def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown) -> Turned:
+def _closed_loop(
+    home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown, **how: bool
+) -> Turned:
     from flywheel_assets.dagster_assets.closed_loop import compare, prepare, turn_with
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
@@ -109,7 +129,7 @@ def _closed_loop(home: Home, flywheel: Flywheel, first: date, last: date, shown:
         settings = home.extend(first, last, {}, ongoing=True, demo=True)
         left = _unapplied(home, flywheel)
         shop = prepare(home, flywheel, ShopConfig(start=settings.start))
-        turner = Turner(home, declared())
+        turner = Turner(home, declared(), **how)
         with shown(total) as step:
             turn_with(shop, turner, flywheel, first, last, progress=step)
         made = turned(turner, flywheel, first, last, left)

@@ -1,13 +1,20 @@
 """Collecting a range of days: files and inbox in, three tables out. Needs no Dagster."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import polars as pl
 
-from flywheel_assets.declare.collect import DailyFiles, Observation, SqlSource
+from flywheel_assets.declare.collect import (
+    DailyFiles,
+    DeltaSource,
+    Observation,
+    SqlSource,
+    TableFile,
+)
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.stages.checks import Check, comes_in
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (
     ACCOUNT_SCHEMA,
@@ -22,6 +29,7 @@ from flywheel_assets.stages.collect import (
     validate,
 )
 from flywheel_assets.stages.received import API, as_raw, repeats
+from flywheel_assets.stages.silence import LOOKED_BACK
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox
@@ -30,6 +38,9 @@ from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, rece
 from flywheel_assets.stores.sources import needed, read_source
 from flywheel_assets.stores.sql import read_rows
 from flywheel_assets.stores.tables import Tables
+
+WHOLE = (TableFile, DeltaSource)
+"""Sources that are read as a whole, whatever days are asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +81,18 @@ class Collecting:
         observation, horizon = self.observation, self.observation.duplicates_within
         read = self.tables.read
         received = read(received_table(observation.name), RECEIVED_SCHEMA, first, last).collect()
-        checked = pl.concat([*self._from_source(first, last), self._from_api(received)])
+        told = self._from_source(first, last)
+        ours = [frame.filter(pl.col(PARTITION).is_between(first, last)) for frame in told]
+        checked = pl.concat([*ours, self._from_api(received)])
         checked = Suppressed.of(self.home).in_collected(checked)
         schema = observation_schema(observation)
         known = read(f"collect/{observation.name}", schema, first - horizon, first - DAY).collect()
         again = repeats(received)
-        settled = settle(checked, known, observation, again)
+        settled = replace(settle(checked, known, observation, again), ends=self._ends(told))
         return settled, checked.height + int(again["copies"].sum())
 
     def _from_source(self, first: date, last: date) -> list[pl.DataFrame]:
+        """Read what the source tells of these days, and what of others it tells with them."""
         observation, start = self.observation, self.settings.start
         # The simulated product of a demo reports through the API alone.
         if observation.source is None or self.settings.demo:
@@ -100,10 +114,27 @@ class Collecting:
         # home began belongs to its first day.
         day = pl.col(PARTITION).forward_fill().fill_null(start)
         return [
-            validate(raw, observation, observation.source)
-            .with_columns(pl.max_horizontal(day, pl.lit(start)).alias(PARTITION))
-            .filter(pl.col(PARTITION).is_between(first, last))
+            validate(raw, observation, observation.source).with_columns(
+                pl.max_horizontal(day, pl.lit(start)).alias(PARTITION)
+            )
         ]
+
+    def _ends(self, told: list[pl.DataFrame]) -> date | None:
+        """Say where a source ends that was read as a whole."""
+        if not told or not isinstance(self.observation.source, WHOLE):
+            return None
+        sound = told[0].filter(pl.col("reason").is_null())
+        ends: date | None = sound.select(pl.col(PARTITION).max()).item()
+        return ends
+
+    def comes_in(self, last: date, ends: date | None) -> Check:
+        """Check that the source says as much as it used to, up to a day."""
+        name, start = self.observation.name, self.settings.start
+        counts = self.tables.count_days(f"collect/{name}", last - LOOKED_BACK, last)
+        # What the API received is none of the source's.
+        received = self.tables.count_days(received_table(name), last - LOOKED_BACK, last)
+        told = max(counts.keys() - received.keys(), default=None)
+        return comes_in(counts, start, last, ends, told)
 
     def _keep_dump(self, raw: pl.DataFrame, source: DailyFiles, first: date, last: date) -> None:
         there = in_dump(raw, self.observation, source)

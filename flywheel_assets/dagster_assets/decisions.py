@@ -12,7 +12,7 @@ from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.collect import DECISION_SCHEMA
 from flywheel_assets.dagster_assets.coming_back import require_back
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.model import ledger_scorer
+from flywheel_assets.dagster_assets.model import DecideConfig, ledger_scorer
 from flywheel_assets.dagster_assets.pages import run_url
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
 from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of, registered_name
@@ -29,18 +29,7 @@ from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
-
-
-class DecideConfig(dg.Config):
-    """What a run may ask for.
-
-    Parameters
-    ----------
-    decide_again : bool
-        Replace decisions that were published although they come out different.
-    """
-
-    decide_again: bool = False
+from flywheel_assets.stages.silence import LOOKED_BACK
 
 
 def shown(flywheel: Flywheel) -> dg.AssetSpec:
@@ -103,6 +92,9 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             by_day[day] = _numbers(frame, flywheel)
             unscored += frame["score"].null_count()
             actions.update(dict(frame.group_by("action").len().iter_rows()))
+        counted = build.tables.count_days(key, last - LOOKED_BACK, last)
+        known = max(rows.filter(partition_date=last).height for rows in snapshots.values())
+        found.append([checks.decides(counted, build.settings.start, last, known)])
         version = champion_as_of(build, flywheel, last)
         shown: dict[str, Any] = {}
         if version is not None:
@@ -234,7 +226,9 @@ def _publish(
         raise PublishedError(
             expected=f"the decisions of {day} as {flywheel.name} published them",
             found=changed,
-            remedy="find out what changed upstream, or run with decide_again: true",
+            remedy="find out what changed upstream; to publish anew: flywheel run "
+            f"{flywheel.name} --from {day} --to {day} --decide-again (in a run of Dagster's, "
+            "decide_again: true)",
         )
     build.tables.replace(key, frame, schema, day, day, empty=False)
 

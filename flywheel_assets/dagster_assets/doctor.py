@@ -8,6 +8,7 @@ from functools import partial
 import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
 from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.declare.flywheel import Flywheel
@@ -17,7 +18,7 @@ from flywheel_assets.stores.home import Home
 
 def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
     """Look at everything in a home; change nothing."""
-    found = examine_stores(home)
+    found = [*examine_stores(home), *lost(build_for(home), flywheels)]
     broken = {finding.where for finding in found}
     if (home.dagster / "dagster.yaml").exists():
         found += _runs(home)

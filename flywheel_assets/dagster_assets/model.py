@@ -42,6 +42,19 @@ if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained
 
 
+class DecideConfig(dg.Config):
+    """What a run may ask for.
+
+    Parameters
+    ----------
+    decide_again : bool
+        Replace decisions that were published, and promotions that were decided by, although they
+        come out different.
+    """
+
+    decide_again: bool = False
+
+
 def version_scorer(build: Build, flywheel: Flywheel, version: int) -> Scorer:
     """Load a version."""
     name = registered_name(flywheel)
@@ -89,7 +102,9 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         ],
         "model",
     )
-    def body(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def body(
+        context: dg.AssetExecutionContext, config: DecideConfig
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
         rows: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
@@ -101,12 +116,18 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
                 build.require(context, source, oldest, newest)
                 row, drawn = _train(build, flywheel, day)
                 context.log.info("%s: %s", day, row["verdict"])
-                _promote(build, flywheel, day, row)
+                _promote(build, flywheel, day, row, again=config.decide_again)
                 pictures = drawn or pictures
             rows.append({PARTITION: day, **row})
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
         follow(build, flywheel)
+        told = build.tables.read(key, MODEL_SCHEMA, None, last).select(PARTITION, "verdict")
+        attempts = {
+            day: verdict
+            for day, verdict in told.sort(PARTITION).collect().iter_rows()
+            if trains_on(model, day)
+        }
         standing = ledger_of(build, flywheel).champion(last)
         verdicts = [
             f"{r[PARTITION]}: {r['verdict']}" for r in rows if trains_on(model, r[PARTITION])
@@ -116,7 +137,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             build,
             key,
             counts(frame),
-            [*checks.model(frame), aliases],
+            [checks.trains(attempts), *checks.model(frame), aliases],
             champion=standing.version if standing else "none: the bootstrap rule decides",
             verdict="; ".join(verdicts) or rows[-1]["verdict"],
             by_day=_numbers(frame, model.metric),
@@ -216,9 +237,11 @@ def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what
     build.tables.replace(key, pl.concat([old.collect(), new]), PROFILE_SCHEMA, day, day)
 
 
-def _promote(build: Build, flywheel: Flywheel, day: date, row: dict[str, Any]) -> None:
+def _promote(
+    build: Build, flywheel: Flywheel, day: date, row: dict[str, Any], *, again: bool
+) -> None:
     """Write the gate's word into the ledger."""
     columns = {c: row[c] for c in PROMOTION_SCHEMA if c in row}
     entry = {**columns, "reason": row["verdict"]} if row["promoted"] else None
     if entry is not None or build.tables.exists(ledger_of(build, flywheel).key):
-        ledger_of(build, flywheel).promoted_by_gate(day, entry)
+        ledger_of(build, flywheel).promoted_by_gate(day, entry, again=again)

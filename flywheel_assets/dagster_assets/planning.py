@@ -171,9 +171,12 @@ def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
 
 
 def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
-    """Give the flywheels that have decided in a home."""
-    tables = Tables(home.lakehouse)
-    return [wheel for wheel in flywheels if tables.exists(f"{wheel.name}/decisions")]
+    """Give the flywheels that have decided in a home, also where their decisions are gone."""
+    tables, kept = Tables(home.lakehouse), Declared(home.declared)
+    decisions = {wheel.name: f"{wheel.name}/decisions" for wheel in flywheels}
+    return [
+        w for w in flywheels if tables.exists(decisions[w.name]) or kept.epochs(decisions[w.name])
+    ]
 
 
 def _unknown(tables: Tables, table: str) -> list[Epoch]:

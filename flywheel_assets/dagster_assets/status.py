@@ -11,6 +11,7 @@ import dagster as dg
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.planning import BESIDE, turning
 from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.dagster_assets.verdicts import verdicts
@@ -31,7 +32,7 @@ class Urgency(IntEnum):
     WARNED = 3
     """A check warned."""
     FAILED = 4
-    """A check failed."""
+    """A check failed, or the table is gone."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class TableStatus:
     holes : tuple of date
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
-        Checks whose newest verdict is a failure, each with its message. A model that was trained
-        on somebody who was forgotten is warned of, while it decides.
+        Checks whose newest verdict is a failure, each with its message; that a table is gone, too.
+        A model that was trained on somebody who was forgotten is warned of, while it decides.
     """
 
     table: str
@@ -78,6 +79,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     instance = dg.DagsterInstance.get()
     graph = compile_flywheels(build, flywheels).resolve_asset_graph()
     whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
+    for gone in lost(build, flywheels):
+        said.setdefault(gone.where, []).append((f"{gone.what}; {gone.remedy}", False))
     for table, text in _saw_forgotten(build, flywheels):
         said.setdefault(table, []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.event_log import recorder
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
+from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
 from flywheel_assets.dagster_assets.table_asset import chunks
 from flywheel_assets.declare.flywheel import Flywheel
@@ -87,14 +89,30 @@ def day_by_day(flywheel: Flywheel, first: date, last: date) -> Iterator[Run]:
 
 
 class Turner:
-    """Executes runs in this process, and skips those whose every partition is there already."""
+    """Executes runs in this process, and skips those whose every partition is there already.
 
-    def __init__(self, home: Home, flywheels: Sequence[Flywheel]) -> None:
+    Parameters
+    ----------
+    again : bool
+        Whether nothing is skipped: what is there is made again.
+    decide_again : bool
+        Whether published decisions that come out different are replaced, too; and promotions,
+        where all that was decided since is among the runs.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        flywheels: Sequence[Flywheel],
+        *,
+        again: bool = False,
+        decide_again: bool = False,
+    ) -> None:
         os.environ["DAGSTER_HOME"] = str(home.dagster)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
-        self.home = home
+        self.home, self.again, self.decide_again = home, again or decide_again, decide_again
         self.instance = recorder(home)
-        self.clock = Clock()
+        self.clock, self._until = Clock(), date.min
         self._build, self.flywheels = build_for(home), flywheels
         definitions = compile_flywheels(self._build, flywheels)
         self._job = definitions.resolve_implicit_global_asset_job_def()
@@ -110,8 +128,9 @@ class Turner:
             When a step or a blocking check fails; what was written before stays.
         """
         begun = time.perf_counter()
+        self._until = max((run.last for run in runs), default=date.min)
         for run in runs:
-            if self.done(run):
+            if not self.again and self.done(run):
                 self.clock.skipped += 1
             else:
                 self._execute(run)
@@ -156,7 +175,7 @@ class Turner:
             instance=self.instance,
             partition_key=run.first.isoformat() if run.first == run.last else None,
             tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=self._config(run),
             raise_on_error=False,
         )
         self.clock.runs += 1
@@ -174,6 +193,25 @@ class Turner:
                 found=_why(result),
                 remedy="mend that and run the same command again: it goes on where it was",
             )
+
+    def _config(self, run: Run) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        }
+        if self.decide_again:
+            again = {
+                f"{wheel.name}_{stage}": {"config": {"decide_again": yes}}
+                for wheel in self.flywheels
+                for stage, yes in (("model", self._reaches_the_end(wheel)), ("decisions", True))
+                if f"{wheel.name}/{stage}" in run.assets
+            }
+            config["ops"] = again
+        return config
+
+    def _reaches_the_end(self, flywheel: Flywheel) -> bool:
+        """Say whether no decision of later days than are turned would keep another champion."""
+        first = ledger_of(self._build, flywheel).first_undecided()
+        return first is None or first - DAY <= self._until
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:

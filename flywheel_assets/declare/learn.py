@@ -10,6 +10,7 @@ import polars as pl
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import (
     check_choice,
+    check_columns,
     check_expression,
     check_name,
     check_owners,
@@ -140,6 +141,9 @@ class Drift:
         Kolmogorov-Smirnov distance, 0 to 1.
     calibration_warn, calibration_error : float
         Expected calibration error of the score on matured decisions, 0 to 1.
+    expected : tuple of str
+        Features that cannot but drift, as everybody's age does from one training to the next. They
+        are measured and drawn, and never at a level: nobody is called for them.
     """
 
     psi_warn: float = 0.1
@@ -148,6 +152,7 @@ class Drift:
     ks_error: float = 0.25
     calibration_warn: float = 0.05
     calibration_error: float = 0.1
+    expected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -228,6 +233,7 @@ class Model:
         check_choice(self.class_weight, ("none", "balanced"), f"class weights of {what}")
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
+        check_columns(self.drift.expected, self.features, f"the expected drift of {what}")
         self._check_estimators(what)
         if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
             raise DeclarationError(

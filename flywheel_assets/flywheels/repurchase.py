@@ -10,6 +10,7 @@ from flywheel_assets import (
     Cancellation,
     DailyFiles,
     Dimension,
+    Drift,
     Entity,
     Epsilon,
     Expression,
@@ -260,6 +261,7 @@ order_probability = Model(
     estimator=estimator,
     features=tuple(n for n in customer_orders.descriptions if n.startswith("log_")),
     metric="roc_auc",
+    drift=Drift(expected=("log_tenure_days",)),  # days count on, for everybody
     retrain="monday",
     training_window=90 * DAY,
     trusted_types=(

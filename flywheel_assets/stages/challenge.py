@@ -13,7 +13,7 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import many
 from flywheel_assets.stages.change import since_change
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.gate import Verdict, compared_with, judge, refused
+from flywheel_assets.stages.gate import REFUSED, Verdict, compared_with, judge, refused
 from flywheel_assets.stages.model import train
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import LABEL
@@ -62,6 +62,9 @@ MODEL_COLUMNS = {
     "promoted": "Whether it decides from this partition on.",
     "verdict": "Why.",
 }
+
+_CANNOT = "it cannot "
+_ALL = "trained again on everything, "
 
 Admit = Callable[["Trained", pl.DataFrame], Scorer]
 """Keeps a model that was trained on rows, and gives it back as decisions will load it."""
@@ -160,12 +163,25 @@ def challenge(
         return Challenge(verdict, *counts, judged, judged if verdict.promoted else None)
     again = _made(inside, holdout, flywheel, admit)
     if isinstance(again, str):
-        return Challenge(refused(f"trained again on everything, {again}"), *counts, judged)
+        return Challenge(refused(f"{_ALL}{again}"), *counts, judged)
     final, shown = again
     if not np.isfinite(shown.expected).all():
-        reason = "trained again on everything, it scores NaN or infinity"
+        reason = f"{_ALL}it scores NaN or infinity"
         return Challenge(refused(reason), *counts, judged)
     return Challenge(verdict, *counts, judged, final)
+
+
+def failed(verdict: str) -> bool:
+    """Say whether a verdict tells of an error: nothing was there to be judged.
+
+    Examples
+    --------
+    >>> failed("refused: it cannot be trained: RuntimeError: boom")
+    True
+    >>> failed("refused: roc_auc .49 is below .5")
+    False
+    """
+    return verdict.removeprefix(REFUSED).removeprefix(_ALL).startswith(_CANNOT)
 
 
 def window(flywheel: Flywheel, day: date) -> tuple[date, date]:
@@ -182,13 +198,13 @@ def _made(
     rows: pl.DataFrame, holdout: pl.DataFrame, flywheel: Flywheel, admit: Admit
 ) -> "tuple[Trained, Predicted] | str":
     """Train and admit a model and let it score, or say why that was not possible."""
-    failed = "be trained"
+    step = "be trained"
     try:
         rows = since_change(rows, flywheel)
         made = train(rows, flywheel)
-        failed = "be saved and loaded again"
+        step = "be saved and loaded again"
         admitted = admit(made, rows)
-        failed = "score the decisions it is judged on"
+        step = "score the decisions it is judged on"
         return made, admitted(holdout)
     except Exception as error:  # noqa: BLE001  whatever an estimator raises, the champion stays
-        return f"it cannot {failed}: {type(error).__name__}: {error}"
+        return f"{_CANNOT}{step}: {type(error).__name__}: {error}"

@@ -1,7 +1,8 @@
 """What must hold of each stage's rows; the blocking checks protect what is downstream."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -14,7 +15,13 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
+from flywheel_assets.stages.challenge import failed
+from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.silence import silent_since
 from flywheel_assets.stages.training_set import LABEL
+
+KNOWS_ITS_USUAL = 7
+"""After so many days without a gap a day without a record is none of an observation's own."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,10 @@ BLOCKING: dict[str, tuple[str, ...]] = {
     "decisions": ("unique_decisions", "score_range", "propensities"),
 }
 WARNING: dict[str, tuple[str, ...]] = {
+    "collect": ("comes_in",),
+    "decisions": ("decides",),
     "training_set": ("label_rate",),
-    "model": ("metric_range", "aliases_follow_the_ledger"),
+    "model": ("trains", "metric_range", "aliases_follow_the_ledger"),
     "performance": ("accounted_for",),
     "drift": ("feature_drift", "score_drift", "label_drift", "calibration"),
 }
@@ -71,6 +80,32 @@ def collect(
         ),
         _known(rows),
     ]
+
+
+def comes_in(
+    counts: Mapping[date, int], start: date, last: date, ends: date | None, told: date | None
+) -> Check:
+    """Check that a source says as much as it used to.
+
+    Parameters
+    ----------
+    counts : mapping of date to int
+        Observations of each day that has any.
+    start, last : date
+        The home's first day, and the last that was collected.
+    ends : date, optional
+        The last day that the source has a record of, where it is read as a whole.
+    told : date, optional
+        The newest day of which that source has told before.
+    """
+    since = silent_since(counts, start, last, KNOWS_ITS_USUAL)
+    wrong = []
+    if since is not None:
+        wrong.append(f"no record since {since}, and some on every day before")
+    if ends is not None and told is not None and ends < told:
+        wrong.append(f"its source ends on {ends}, and was collected up to {told} before")
+    message = "; ".join(wrong) or "records as on other days"
+    return Check(name="comes_in", passed=not wrong, message=message, warns=True)
 
 
 def organize(rows: pl.DataFrame) -> list[Check]:
@@ -123,6 +158,49 @@ def model(rows: pl.DataFrame) -> list[Check]:
     wrong = rows.filter(~value.is_finite() | (share & ~value.is_between(0, 1))).height
     what = "metrics that are not numbers, or areas outside 0 to 1"
     return [_count("metric_range", wrong, what, warns=True)]
+
+
+def trains(attempts: Mapping[date, str]) -> Check:
+    """Check that the newest training came to a verdict; an error is none.
+
+    Parameters
+    ----------
+    attempts : mapping of date to str
+        The verdict of each day that trains, in the order of days.
+    """
+    since = None
+    for day, verdict in attempts.items():
+        since = (since or day) if failed(verdict) else None
+    message = "the newest training came to a verdict" if attempts else "nothing to train yet"
+    if since is not None:
+        day = max(attempts)
+        message = f"the training of {day}: {attempts[day]}; so it is since {since}"
+    return Check(name="trains", passed=since is None, message=message, warns=True)
+
+
+def decides(counts: Mapping[date, int], start: date, last: date, known: int) -> Check:
+    """Check that decisions are about anybody.
+
+    Parameters
+    ----------
+    counts : mapping of date to int
+        Decisions of each day that has any.
+    start, last : date
+        The home's first day, and the last that was decided.
+    known : int
+        Entities with features on the last day.
+    """
+    n, since = counts.get(last, 0), silent_since(counts, start, last)
+    wrong = None
+    if since is not None:
+        wrong = f"no decision since {since}, and {counts[since - DAY]} on the day before"
+    elif known and not any(counts.values()):
+        wrong = "no decision on any day so far"
+    if wrong is not None:
+        wrong += f"; of {known} that are known on {last} the policy considers none"
+    return Check(
+        name="decides", passed=wrong is None, message=wrong or f"{n} decisions", warns=True
+    )
 
 
 def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
 import polars as pl
@@ -63,12 +63,14 @@ ACCOUNT_SCHEMA: dict[str, pl.DataType] = {
 class Collected:
     """What became of a batch of records; together, all of it.
 
-    ``accounts`` has one row a day: received = collected + rejected + duplicates.
+    ``accounts`` has one row a day: received = collected + rejected + duplicates. ``ends`` is the
+    last day that a source which is read as a whole has a sound record of.
     """
 
     observations: pl.DataFrame
     rejected: pl.DataFrame
     accounts: pl.DataFrame
+    ends: date | None = None
 
 
 def observation_schema(observation: Observation) -> Columns:

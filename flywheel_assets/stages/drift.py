@@ -51,7 +51,8 @@ DRIFT_COLUMNS = {
     "calibration_error (expected, 0 to 1); null where the column could not be measured.",
     "value": "Of the measure, against the model's training rows.",
     "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
-    "level": "ok, warn or error, by the declared levels; ok while chance explains the value.",
+    "level": "ok, warn or error, by the declared levels; ok while chance explains the value, "
+    "or it was declared as expected.",
     "n_rows": "The rows of the day that were looked at.",
     "version": "The model that decided.",
 }
@@ -185,7 +186,7 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
                 found.append((name, measure, value, chance, len(values)))
     found += _calibration(matured, flywheel)
     rows = [
-        (day, name, measure, value, chance, _level(bars, measure, value, chance), n, version)
+        (day, name, measure, value, chance, _level(bars, name, measure, value, chance), n, version)
         for name, measure, value, chance, n in found
     ]
     frame = pl.DataFrame([*rows, *unmeasured], schema=DRIFT_SCHEMA, orient="row")
@@ -253,13 +254,13 @@ def calibration_by_chance(probability: Floats, bins: int = BINS) -> float:
     return float(0.798 * spread.sum() + _RARE * 0.603 * np.sqrt((spread**2).sum()))
 
 
-def _level(bars: Drift, measure: str, value: float, chance: float) -> str:
+def _level(bars: Drift, name: str, measure: str, value: float, chance: float) -> str:
     warn, error = {
         "psi": (bars.psi_warn, bars.psi_error),
         "ks": (bars.ks_warn, bars.ks_error),
         "calibration_error": (bars.calibration_warn, bars.calibration_error),
     }[measure]
-    if value <= chance or value < warn:
+    if name in bars.expected or value <= chance or value < warn:
         return OK
     return ERROR if value >= error else WARN
 

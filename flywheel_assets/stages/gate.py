@@ -52,9 +52,12 @@ class Verdict:
     policy_gain_lower: float | None = None
 
 
+REFUSED = "refused: "
+
+
 def refused(reason: str) -> Verdict:
     """Keep the champion, whatever the challenger might have shown."""
-    return Verdict(promoted=False, reason=f"refused: {reason}")
+    return Verdict(promoted=False, reason=f"{REFUSED}{reason}")
 
 
 def judge(
@@ -92,7 +95,7 @@ def judge(
         )
     missed = list(filter(None, _missed(flywheel, verdict, diagnosis)))
     if missed:
-        return replace(verdict, promoted=False, reason="refused: " + "; ".join(missed) + alone)
+        return replace(verdict, promoted=False, reason=REFUSED + "; ".join(missed) + alone)
     return replace(verdict, promoted=True, reason=_praise(model.metric, gate, verdict, alone))
 
 

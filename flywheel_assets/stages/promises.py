@@ -25,6 +25,20 @@ PROMISES: dict[str, Promise] = {
         _AGAIN,
     ),
     "known_on_its_day": Promise("Each row became known on the day of its partition.", _AGAIN),
+    "comes_in": Promise(
+        "Records come in on each day, where they always did, and a source keeps what it told.",
+        "look whether the source is whole; put it right, then flywheel run --again from that day "
+        "on; if there was nothing to tell, nothing is to be done",
+    ),
+    "trains": Promise(
+        "Trainings come to a verdict of the gate, not to an error.",
+        "mend the estimator or what it is given; the next training day tries it, and until then "
+        "whoever decided before decides",
+    ),
+    "decides": Promise(
+        "Decisions are about somebody, where they were before.",
+        "look at candidates= and the filters of the policy, and at the features that they ask",
+    ),
     "one_row_for_each_entity": Promise("An entity has one row a day.", _AGAIN),
     "as_of_its_close": Promise("Features stand for the midnight (UTC) that ends the day.", _AGAIN),
     "unique_decisions": Promise("No decision_id stands twice.", _AGAIN),

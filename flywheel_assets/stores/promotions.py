@@ -135,13 +135,17 @@ class Ledger:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def promoted_by_gate(self, day: date, entry: Mapping[str, Any] | None) -> None:
+    def promoted_by_gate(
+        self, day: date, entry: Mapping[str, Any] | None, *, again: bool = False
+    ) -> None:
         """Write what the gate promoted on a day, in place of what it had promoted before.
 
         Parameters
         ----------
         entry : mapping, optional
             Columns of the ledger; None where the gate kept the champion.
+        again : bool
+            Whether all that was decided since is decided again: it may be another promotion.
 
         Raises
         ------
@@ -153,7 +157,7 @@ class Ledger:
             kept = standing.filter(pl.col("entry") > 0)
             new = [] if entry is None else [{"action": PROMOTE, "by": GATE, **entry, "entry": 0}]
             frame = pl.concat([self._frame(day, new), kept])
-            self._replace(day, standing, frame)
+            self._replace(day, standing, frame, again=again)
 
     def entered_by_hand(self, day: date, entry: Mapping[str, Any]) -> None:
         """Add what a person decided, from a partition on that nobody has decided yet.
@@ -184,14 +188,18 @@ class Ledger:
             [{c: row[c] for c in PROMOTION_SCHEMA} for row in rows], schema=PROMOTION_SCHEMA
         )
 
-    def _replace(self, day: date, standing: pl.DataFrame, frame: pl.DataFrame) -> None:
-        first = self.first_undecided()
+    def _replace(
+        self, day: date, standing: pl.DataFrame, frame: pl.DataFrame, *, again: bool = False
+    ) -> None:
+        first = None if again else self.first_undecided()
         if first is not None and day < first and not _settle_alike(standing, frame):
             raise PublishedError(
                 expected=f"the promotion of {day} by which {self.flywheel} has already decided, "
                 f"version {_versions(standing)}",
                 found=f"version {_versions(frame)}",
-                remedy="train on a later day; promotions that were decided by are history",
+                remedy="train on a later day; promotions that were decided by are history, unless "
+                f"all is decided again since: flywheel run {self.flywheel} --from {day} --to "
+                f"{first - timedelta(days=1)} --decide-again",
             )
         self.tables.replace(self.key, frame, PROMOTION_SCHEMA, day, day)
 

@@ -96,6 +96,11 @@ class Tables:
 
         return DeltaTable(str(self.path(table))).count() if self.exists(table) else 0
 
+    def count_days(self, table: str, first: date, last: date) -> dict[date, int]:
+        """Count the rows of each day of a range that has any."""
+        rows = self.read(table, {PARTITION: pl.Date()}, first, last)
+        return dict(rows.group_by(PARTITION).len().collect().iter_rows())
+
     def freed(self, table: str, version: int) -> int:
         """Count the files of a version that are not there any more."""
         from deltalake import DeltaTable

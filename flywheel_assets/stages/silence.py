@@ -1,0 +1,43 @@
+"""Silence: since when nothing comes, where something came every day."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from flywheel_assets.stages.clock import DAY, days
+
+USUAL = 28 * DAY
+"""The days before the silence that say what is usual."""
+LOOKED_BACK = 90 * DAY
+"""After so long it is usual, too."""
+
+
+def silent_since(
+    counts: Mapping[date, int], start: date, last: date, least: int = 1
+) -> date | None:
+    """Say since when a day has had nothing, where it had something on every day before.
+
+    Who is often silent is so by nature: an empty day among the `USUAL` ones before says nothing.
+
+    Parameters
+    ----------
+    counts : mapping of date to int
+        Of the days that had anything.
+    start, last : date
+        The first day that there could be, and the day that is asked about.
+    least : int
+        Of how many days it takes to know what is usual.
+
+    Examples
+    --------
+    >>> came = {date(2026, 1, day): 5 for day in range(1, 9)}
+    >>> silent_since(came, date(2026, 1, 1), date(2026, 1, 10), least=7)
+    datetime.date(2026, 1, 9)
+    >>> silent_since(came, date(2026, 1, 1), date(2026, 1, 8), least=7)
+    >>> silent_since(came | {date(2026, 1, 4): 0}, date(2026, 1, 1), date(2026, 1, 10), least=7)
+    """
+    newest = max((d for d, n in counts.items() if n and start <= d <= last), default=None)
+    if newest is None or newest == last:
+        return None
+    usual = list(days(max(start, newest - USUAL + DAY), newest))
+    well = len(usual) >= least and all(counts.get(day) for day in usual)
+    return newest + DAY if well else None

@@ -1,0 +1,207 @@
+"""What goes wrong on ordinary days is seen in ``status``, and mended by the command it names."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from flywheel_assets.project import declared
+from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
+
+FIRST = date(2026, 1, 5)
+DAY = timedelta(days=1)
+N_DAYS = 12
+
+
+@pytest.fixture
+def visits(tmp_path: Path) -> Path:
+    """Write twelve days of visits, some on each, one file in all."""
+    rows = [
+        (f"{FIRST + n * DAY} {9 + who:02}:00:00", who, 1 + (n * who) % 5, "web")
+        for n in range(N_DAYS)
+        for who in range(1, 6)
+        if (n + who) % 3 or who == 1
+    ]
+    names = ["visited at", "customer_id", "n_pages", "channel"]
+    file = tmp_path / "visits.csv"
+    pl.DataFrame(rows, schema=names, orient="row").write_csv(file)
+    return file
+
+
+@pytest.fixture
+def turn(inside: Callable[..., Result], visits: Path) -> Callable[..., Result]:  # noqa: F811
+    """Turn the project's flywheel from one day to another, counted from the first."""
+
+    def run(first: int, last: int, *options: str) -> Result:
+        ends = ("--from", str(FIRST + first * DAY), "--to", str(FIRST + last * DAY))
+        return inside("run", *ends, "--source", str(visits), *options)
+
+    return run
+
+
+def needs(inside: Callable[..., Result], table: str) -> str:  # noqa: F811
+    """Say what `status` says of a table."""
+    found = json.loads(inside("status", "--json").output)
+    [one] = [one for one in found if one["table"] == table]
+    return "\n".join([*one["failed"], *one["warned"]])
+
+
+def rows(tmp_path: Path, table: str, day: date) -> int:
+    """Count the rows of a day."""
+    found = pl.read_delta(str(tmp_path / "home" / "lakehouse" / table))
+    return found.filter(partition_date=day).height
+
+
+def test_a_source_that_was_cut_off_is_said_and_its_day_made_again(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    visits: Path,
+    tmp_path: Path,
+) -> None:
+    """No record of a day warns; with the whole file back, the day is made and decided again."""
+    last = N_DAYS - 1
+    whole = visits.read_text()
+    assert turn(0, last - 1).exit_code == 0
+    assert not needs(inside, "collect/visit")
+    visits.write_text("".join(whole.splitlines(keepends=True)[:20]))
+    day = FIRST + last * DAY
+    assert turn(last, last).exit_code == 0
+    said = needs(inside, "collect/visit")
+    assert f"no record since {day}, and some on every day before" in said
+    assert f"its source ends on {FIRST + 5 * DAY}, and was collected up to {day - DAY}" in said
+    assert "flywheel run --again" in said
+
+    visits.write_text(whole)
+    assert "Nothing to do: 3 runs done before" in turn(last, last).output
+    assert rows(tmp_path, "collect/visit", day) == 0
+    refused = turn(last, last, "--again")
+    assert refused.exit_code == 1
+    assert "--decide-again" in refused.output
+    assert rows(tmp_path, "collect/visit", day) > 0
+    again = turn(last, last, "--decide-again")
+    assert again.exit_code == 0, again.output
+    assert not needs(inside, "collect/visit")
+    assert turn(0, last, "--again").exit_code == 0
+
+
+def test_who_is_often_silent_is_not_complained_of(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    visits: Path,
+) -> None:
+    """Where there were days without a record before, another is none of note."""
+    kept = [line for line in visits.read_text().splitlines() if not line.startswith("2026-01-08")]
+    visits.write_text("\n".join(kept) + "\n")
+    assert turn(0, N_DAYS).exit_code == 0
+    assert not needs(inside, "collect/visit")
+
+
+@pytest.mark.parametrize("table", ["organize/fct_visit", "tea_shop/training_set"])
+def test_a_table_that_is_gone_is_found_and_made_again(
+    table: str,
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """By the doctor, by status and by performance, and mended as they say."""
+    assert turn(0, N_DAYS - 1).exit_code == 0
+    before = rows(tmp_path, table, FIRST + 10 * DAY)
+    shutil.rmtree(tmp_path / "home" / "lakehouse" / table)
+    said = inside("doctor")
+    assert said.exit_code == 1
+    assert f"{table}: the table is gone; runs made it from {FIRST}" in said.output
+    assert "make it again: flywheel apply" in said.output
+    assert "the table is gone" in needs(inside, table)
+    later = ("--from", str(FIRST + 20 * DAY), "--to", str(FIRST + 21 * DAY))
+    worth = inside("performance", *later)
+    assert worth.exit_code == 1
+    assert f"{table}, which runs made" in worth.output
+    assert inside("apply").exit_code == 0
+    assert rows(tmp_path, table, FIRST + 10 * DAY) == before
+    assert inside("doctor").output == "Nothing is wrong.\n"
+    assert "is gone" not in needs(inside, table)
+
+
+def test_lost_decisions_are_said_to_be_history(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """No command is named that would not bring them back."""
+    assert turn(0, 1).exit_code == 0
+    shutil.rmtree(tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions")
+    assert "from a backup: it is history" in inside("doctor").output
+    assert "from a backup: it is history" in needs(inside, "tea_shop/decisions")
+
+
+def test_nobody_to_decide_on_is_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Candidates that match nobody, since a day and ever."""
+    assert turn(0, 3).exit_code == 0
+    assert not needs(inside, "tea_shop/decisions")
+    [wheel] = declared()
+    nobody = replace(wheel.policy, candidates=pl.col("pages_30d") < 0)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, decisions=nobody),))
+    assert turn(4, 5).exit_code == 0
+    said = needs(inside, "tea_shop/decisions")
+    assert f"no decision since {FIRST + 4 * DAY}, and 5 on the day before; of 5 that are" in said
+    assert "look at candidates=" in said
+
+
+def test_candidates_that_never_matched_are_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the first day on on which there is anybody to choose from."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    nobody = replace(wheel.policy, candidates=pl.col("pages_30d") < 0)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, decisions=nobody),))
+    assert turn(0, 1).exit_code == 0
+    assert "no decision on any day so far; of" in needs(inside, "tea_shop/decisions")
+
+
+def boom() -> Any:
+    """Build nothing."""
+    raise RuntimeError("boom")
+
+
+def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An estimator that raises is no verdict of the gate; days that do not train hide nothing."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    gate = replace(wheel.model.gate, holdout=2 * DAY)
+    sound = replace(wheel.model, gate=gate)
+    broken = replace(sound, estimator=boom)
+    outcome = replace(wheel.training_set, horizon=DAY)
+    wheel = replace(wheel, training_set=outcome)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=broken),))
+    assert turn(0, 9).exit_code == 0
+    said = needs(inside, "tea_shop/model")
+    monday = FIRST + 7 * DAY
+    assert f"the training of {monday}: refused: it cannot be trained: RuntimeError: boom" in said
+    assert f"so it is since {monday}: mend the estimator" in said
+
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=sound),))
+    # Whoever is promoted decides all days that follow: they are decided again, or nothing is.
+    refused = turn(7, 8, "--decide-again")
+    assert refused.exit_code == 1
+    assert f"--from {monday} --to {FIRST + 9 * DAY} --decide-again" in refused.output
+    again = turn(7, 9, "--decide-again")
+    assert again.exit_code == 0, again.output
+    assert not needs(inside, "tea_shop/model")
