@@ -184,6 +184,13 @@ def test_no_sentence_is_broken_where_the_terminal_is_narrow(run: Run) -> None:
     assert any(re.fullmatch(r"0 runs in 0 s \(\d+ done before\); .* of it\.", x) for x in lines)
 
 
+def test_impact_keeps_its_names_whole(run: Run) -> None:
+    """Where the terminal is too narrow for a table, each cell stands whole after its header."""
+    said = run("impact", "collect/order_line.unit_price", COLUMNS="80").output
+    assert "table:     features/customer_orders\n" in said
+    assert re.search(r"^columns:   .*revenue_30d, ", said, re.MULTILINE)
+
+
 def test_a_plan_keeps_its_names_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
