@@ -109,6 +109,10 @@ class ApiKeyError(ApiError):
     """Keys that do not fit how the API is served."""
 
 
+NAMED = 10
+"""How many valid names a message lists: the nearest, where there are more."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Say which valid name was probably meant, and what is valid.
 
@@ -118,13 +122,19 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     "did you mean 'quantity'? valid: price, quantity"
     >>> nearest("x", [])
     'none is declared'
+    >>> nearest("lag_7x", [f"lag_{day}" for day in range(99)])[-11:]
+    'and 89 more'
     """
     known = sorted(valid)
     if not known:
         return "none is declared"
     match = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {match[0]!r}? " if match else ""
-    return f"{hint}valid: {', '.join(known)}"
+    shown = known
+    if len(known) > NAMED:
+        shown = sorted(difflib.get_close_matches(name, known, n=NAMED, cutoff=0))
+    more = f" and {len(known) - len(shown):,} more" if len(shown) < len(known) else ""
+    return f"{hint}valid: {', '.join(shown)}{more}"
 
 
 def many(n: int, one: str, more: str | None = None) -> str:

@@ -151,7 +151,7 @@ def test_what_a_changed_contract_no_longer_takes_is_rejected(tmp_path: Path) -> 
     collect(home, 0, of=stricter)
     assert accounts(home) == [(4, 1, 3, 0)]
     reasons = contents(home.root)["collect/click_rejected"]["reason"].to_list()
-    assert sum("page: expected one of ['a'], found b" in r for r in reasons) == 1
+    assert sum("page: expected one of ['a'], found 'b'" in r for r in reasons) == 1
     assert reasons.count("expected a JSON record") == 2
     collect(home, 0)
     assert accounts(home) == [(4, 2, 2, 0)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,44 @@ def test_a_mistake_of_ours_is_one_message_too(run: Run, monkeypatch: pytest.Monk
     assert f"{TRACEBACK}=1" in said.stderr
 
 
+def write_without_room(*_: object) -> None:
+    """Write where there never is room."""
+    with Path("/dev/full").open("w") as file:
+        file.write("x")
+        file.flush()
+
+
+def commit_without_room(*_: object) -> None:
+    """Write a database that may not grow, as one on a full disk may not."""
+    with sqlite3.connect(":memory:") as database:
+        database.execute("pragma max_page_count = 1")
+        database.execute("create table full (n)")
+
+
+def journal_without_room(*_: object) -> None:
+    """Fail as SQLite does where its journal finds no room."""
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize(
+    "fail", [write_without_room, commit_without_room, journal_without_room], ids=lambda f: f.__name__
+)
+def test_a_full_disk_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]
+) -> None:
+    """Which, how much is free, and what to do; not that it is a mistake of ours."""
+    monkeypatch.setattr("flywheel_assets.api.trace.trace", fail)
+    if fail is journal_without_room:  # of a disk that has room it is what it says
+        assert "unexpected OperationalError: disk I/O error" in run("trace", "x").stderr
+        monkeypatch.setattr("flywheel_assets.stores.home._NO_ROOM", 1 << 60)
+    said = run("trace", "x")
+    assert said.exit_code == 1
+    assert "error: expected room on the disk of" in said.stderr
+    assert "MB are free" in said.stderr
+    assert "make room there" in said.stderr
+    assert "unexpected" not in said.stderr
+
+
 def test_a_mistake_in_the_command_line_is_another_status(run: Run) -> None:
     """Status 2, and what is valid."""
     said = run("performance", "--frm", "2026-01-05")
@@ -144,6 +183,13 @@ def test_no_sentence_is_broken_where_the_terminal_is_narrow(run: Run) -> None:
     assert "Look at it: flywheel report repurchase, a page; flywheel ui, all of it." in lines
     nothing = r"Nothing to do: \d+ runs done before\. To make them again: flywheel run --again\."
     assert any(re.fullmatch(nothing, x) for x in lines)
+
+
+def test_impact_keeps_its_names_whole(run: Run) -> None:
+    """Where the terminal is too narrow for a table, each cell stands whole after its header."""
+    said = run("impact", "collect/order_line.unit_price", COLUMNS="80").output
+    assert "table:     features/customer_orders\n" in said
+    assert re.search(r"^columns:   .*revenue_30d, ", said, re.MULTILINE)
 
 
 def test_a_plan_keeps_its_names_whole(

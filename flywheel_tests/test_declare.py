@@ -16,6 +16,7 @@ from polars.selectors import numeric
 import flywheel_assets
 from flywheel_assets import (
     Aggregation,
+    Arm,
     Cancellation,
     DailyFiles,
     DeclarationError,
@@ -238,6 +239,30 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
             order_lines, derive={"more": pl.col("quantity") - pl.col("quantity").mean()}
         ),
         "an Aggregation over a window",
+    ),
+    "a capacity in quotes": (
+        lambda: TopK(capacity="20", action="show"),  # type: ignore[arg-type]  # the mistake
+        "a capacity as a whole number; found '20'",
+    ),
+    "half a place": (
+        lambda: TopK(capacity=2.5, action="show"),  # type: ignore[arg-type]  # the mistake
+        "as a whole number",
+    ),
+    "a level in quotes": (
+        lambda: Threshold(at="0.5", action="show"),  # type: ignore[arg-type]  # the mistake
+        "a threshold as a number",
+    ),
+    "a share in quotes": (
+        lambda: Epsilon(share="0.1"),  # type: ignore[arg-type]  # the mistake
+        "without quotes",
+    ),
+    "a temperature in quotes": (
+        lambda: Softmax(temperature="1"),  # type: ignore[arg-type]  # the mistake
+        "without quotes",
+    ),
+    "an arm's number in quotes": (
+        lambda: Arm(name="low", features={"price": "2.99"}),  # type: ignore[dict-item]  # the mistake
+        "feature 'price' of arm 'low' as a number",
     ),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (

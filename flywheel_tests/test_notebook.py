@@ -192,6 +192,7 @@ def test_a_decision_explained(home: OpenHome, rows: pl.DataFrame) -> None:
     assert "What it saw" in late._repr_html_()
 
 
+TEXT = "pl.col('as_of').str.to_datetime(time_unit='us', time_zone='UTC')"
 SPINE = pl.DataFrame({"customer_id": [1], "as_of": [datetime(2026, 2, 1, tzinfo=UTC)]})
 
 
@@ -207,6 +208,13 @@ SPINE = pl.DataFrame({"customer_id": [1], "as_of": [datetime(2026, 2, 1, tzinfo=
         (lambda h: h.features(SPINE.with_columns(orders_7d=1), "repurchase"), "drop or rename"),
         (lambda h: h.features(SPINE.with_columns(customer_id=pl.lit("x")), "repurchase"), "Int64"),
         (lambda h: h.features(SPINE.with_columns(pl.col("as_of").dt.date()), "repurchase"), "zone"),
+        (lambda h: h.features(SPINE.with_columns(as_of=pl.lit("2026-02-01")), "repurchase"), TEXT),
+        (lambda h: h.features(SPINE.to_pandas(), "repurchase"), "write pl.from_pandas(spine)"),
+        (lambda h: h.features(SPINE.lazy(), "repurchase"), "write spine.collect()"),
+        (lambda h: h.table("repurchase/decisions", as_of="last week"), "found 'last week'"),
+        (lambda h: h.table("repurchase/decisions", as_of="2026-02-01T10:00"), "without one"),
+        (lambda h: h.table("repurchase/decisions", as_of=20260201), "found 20260201"),
+        (lambda h: h.model().score(SPINE), "home.features(spine, 'repurchase') first"),
         (lambda h: h.features(SPINE, spent("revenu"), fact="order_line"), "'revenue'"),
         (lambda h: h.features(SPINE, spent("revenue"), fact="order_lin"), "'order_line'"),
         (lambda h: h.features(SPINE.with_columns(customer_id=7.5), "repurchase"), "Float64"),
@@ -226,6 +234,27 @@ def test_errors_name_what_is_valid(
     """Each says what was expected, and the nearest that there is."""
     with pytest.raises(FlywheelError, match=re.escape(message)):
         ask(home)
+
+
+def test_a_day_may_be_text_and_so_may_moments_once_read(home: OpenHome) -> None:
+    """As ISO 8601; what the message says to write of texts in a spine is what works."""
+    name = "repurchase/decisions"
+    assert_frame_equal(
+        home.table(name, as_of=str(FIRST)).collect(), home.table(name, as_of=FIRST).collect()
+    )
+    told = SPINE.with_columns(as_of=pl.lit("2026-02-01")).with_columns(eval(TEXT))  # noqa: S307
+    assert_frame_equal(told, SPINE)
+
+
+def test_who_has_no_features_is_named(home: OpenHome) -> None:
+    """An entity that nobody has seen has nulls, which this model does not score: which row."""
+    known = home.table("features/customer_orders").last().collect()["customer_id"][0]
+    spine = pl.DataFrame({"customer_id": [known, -1], "as_of": [datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)] * 2})
+    seen = home.features(spine, "repurchase")
+    model = home.model()
+    with pytest.raises(ColumnsError, match="null features in row 1: .*leave these rows out"):
+        model.score(seen)
+    assert model.score(seen.head(1)).height == 1
 
 
 def spent(column: str) -> Aggregation:

@@ -221,6 +221,30 @@ def test_history_stays(home: Home) -> None:
     assert all(step.retrains is None for step in planned.values())
 
 
+def test_a_change_that_was_taken_back_is_history(home: Home, tmp_path: Path) -> None:
+    """Days decided by another declaration stay; once newer ones are as declared, that is all."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    cautious = replace(repurchase, decisions=replace(repurchase.policy, control=0.1))
+    model = replace(repurchase.model, training_window=timedelta(days=80))
+    other = replace(repurchase, model=model)
+    day = FIRST + DAYS
+    for wheel in (cautious, repurchase):
+        day += timedelta(days=1)
+        assert "repurchase/decisions" in {s.change.table for s in steps(home, [wheel], {})}
+        turner = Turner(home, [wheel])
+        turner.turn(list(replay(wheel, day, day)), lambda _: None)
+        list(apply(steps(home, [wheel], {}), turner, lambda _: None))
+        assert steps(home, [wheel], {}) == []
+    # A day without a training does not make a model what is declared.
+    turner = Turner(home, [other])
+    while day < date(2026, 2, 16):
+        day += timedelta(days=1)
+        planned = {s.change.table: s.since for s in steps(home, [other], {})}
+        assert planned["repurchase/model"] == date(2026, 2, 16)
+        turner.turn(list(replay(other, day, day)), lambda _: None)
+    assert "repurchase/model" not in {s.change.table for s in steps(home, [other], {})}
+
+
 def test_what_is_ranked_by_shows_in_the_plan(home: Home) -> None:
     """Scores become another number: of decisions from now on, and of what is compared with them."""
     ranked = replace(

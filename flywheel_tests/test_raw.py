@@ -289,6 +289,18 @@ def test_an_encoding_that_is_declared_wrong(tmp_path: Path) -> None:
         read_csv(path, ABC, encoding="utf-ate")
 
 
+def test_utf_8_is_not_read_as_another_encoding(tmp_path: Path) -> None:
+    """Its mark gives it away; what has no mark, or is declared as it is, is read."""
+    path = written(tmp_path, b"\xef\xbb\xbfa,b,c\n1,\xc3\xa9,3\n")
+    for other in ("latin-1", "cp1252"):
+        with pytest.raises(SourceError, match="declare encoding='utf-8'"):
+            read_csv(path, ABC, encoding=other)
+    for same in ("utf-8", "UTF8", "utf-8-sig"):
+        assert read_csv(path, ABC, encoding=same)["b"].to_list() == ["é"]
+    path = written(tmp_path, b"a,b,c\n1,\xe9,3\n")
+    assert read_csv(path, ABC, encoding="latin-1")["b"].to_list() == ["é"]
+
+
 # ---------------------------------------------------------------- Parquet and Delta
 
 

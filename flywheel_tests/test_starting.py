@@ -242,22 +242,31 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
         "2026-01-05 09:34:00,1,3,[/fax]\n"
         "2026-01-05 09:35:00,2,none,web\n"
         "2026-01-05 09:36:00,1,3,web\n"
+        "2026-01-05 09:37:00,1,3,web \n"
     )
     asked = ("validate", "tea_shop", "--source", str(messy))
     said = inside(*asked, "--json")
     assert said.exit_code == 1
     [told] = json.loads(said.stdout)["sources"]
-    assert told["n_records"] == 7
+    assert told["n_records"] == 8
     found = {misfit["expected"]: misfit for misfit in told["misfits"]}
     assert found["pages: Int64"]["n_records"] == 2
     assert found["pages: Int64"]["place"] == "visits.csv, record 1"
     assert found["pages: at least 1"]["found"] == "0"
     assert "nullable=True" in found["customer_id: required"]["remedy"]
     assert "time_format" in found["visited at: a time"]["remedy"]
-    assert any(misfit["found"] == "[/fax]" for misfit in told["misfits"])
+    assert any(misfit["found"] == "'[/fax]'" for misfit in told["misfits"])
     shown = inside(*asked).output
-    assert "1 of 7 records fit" in shown
+    assert "1 of 8 records fit" in shown
     assert "[/fax]" in shown  # what comes from data is no markup
+    # A narrow terminal cuts neither what was found nor what to do.
+    assert "remedy:   correct the source, or declare the field nullable=True" in shown.splitlines()
+    web = "2026-01-05 09:37:00,1,3,web "
+    messy.write_text(f"visited at,customer_id,n_pages,channel\n{web}\n")
+    [told] = json.loads(inside(*asked, "--json").stdout)["sources"]
+    [blanks] = told["misfits"]
+    assert blanks["found"] == "'web '"
+    assert "take the blanks before or after the value out" in blanks["remedy"]
     gone = inside("validate", "--source", str(tmp_path / "no.csv"))
     assert gone.exit_code == 1
     assert "nothing at" in gone.output
@@ -275,7 +284,14 @@ def test_validate_samples_the_newest_daily_files(tmp_path: Path) -> None:
         )
         with file.open("a") as more:
             more.write(f"2026-01-{day} 10:00:00,1,1,A,,1,1.0,France\n")
-    assert 3 <= sample(order_line, tmp_path).n_records <= 5
+    found = sample(order_line, tmp_path)
+    assert 3 <= found.n_records <= 5
+    assert (found.n_read, found.n_files) == (3, 10)
+    asked = ("validate", "repurchase", "--source", str(tmp_path))
+    said = CliRunner().invoke(app, asked, env={"FLYWHEEL_HOME": str(tmp_path / "home")})
+    assert f"{found.n_records} of {found.n_records} records in the newest 3 of 10 files fit." in (
+        said.output
+    )
     (tmp_path / "2026-13-45.csv").write_text("")
     with pytest.raises(SourceError, match="rename it"):
         sample(order_line, tmp_path)

@@ -200,6 +200,8 @@ def _refused(error: BaseException) -> HomeError | None:
     """Say that the home cannot be written, if that is why one of its databases or files refused."""
     found: BaseException | None = error
     while found is not None:
+        if isinstance(found, Exception) and current_home().is_of_a_full_disk(found):
+            return current_home().full(found)
         if isinstance(found, sqlite3.OperationalError) and str(found) in _UNWRITABLE:
             return current_home().unwritable(found)
         if isinstance(found, OSError) and found.errno in {errno.EACCES, errno.EROFS}:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from flywheel_assets.cli.app import CHANGE, AsJson, app, console, print_json
+from flywheel_assets.cli.app import CHANGE, AsJson, app, print_json, say
+from flywheel_assets.cli.rows import show_rows
 from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ def impact(
         print_json(told)
         return
     title = f"{'Up' if upstream else 'Down'}stream of {what}"
-    shown = Table("table", "columns", "how much", "owners", title=title, show_lines=True)
-    for table, names in found.items():
-        much = _how_much(uses.get(table, {}))
-        shown.add_row(table, ", ".join(names), much, ", ".join(whose[table]))
-    console.print(shown if found else f"{title}: nothing.")
+    if not found:
+        say(f"{title}: nothing.")
+        return
+    rows = [
+        (table, ", ".join(names), _how_much(uses.get(table, {})), ", ".join(whose[table]))
+        for table, names in found.items()
+    ]
+    show_rows(("table", "columns", "how much", "owners"), rows, title)
 
 
 def _asked(

@@ -4,19 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from flywheel_assets.cli.app import console, say
+from flywheel_assets.cli.app import say
+from flywheel_assets.cli.rows import show_rows
 from flywheel_assets.errors import many
 
 if TYPE_CHECKING:
     from flywheel_assets.changes.plan import Change
     from flywheel_assets.dagster_assets.planning import Step
 
-NARROW = 110
-"""Where a terminal has fewer columns a plan is a list: a table would split the names in it."""
 HEADERS = ("table", "change", "columns", "to be made again", "owners")
-INDENT = max(map(len, HEADERS)) + 2
 
 
 def as_json(step: "Step") -> dict[str, Any]:
@@ -43,24 +39,9 @@ def show(planned: Sequence["Step"]) -> None:
     if not planned:
         say("Nothing changes: tables are as they are declared.")
         return
-    rows = [_row(step) for step in planned]
-    if console.width < NARROW:
-        _list(rows)
-    else:
-        table = Table(*HEADERS, show_lines=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    show_rows(HEADERS, [_row(step) for step in planned])
     for line in _summed_up(planned):
         say(line)
-
-
-def _list(rows: Sequence[tuple[str, ...]]) -> None:
-    for row in rows:
-        for header, text in zip(HEADERS, row, strict=True):
-            below = text.replace("\n", "\n" + " " * INDENT)
-            say(f"{header + ':':<{INDENT}}{below}")
-        console.print()
 
 
 def _row(step: "Step") -> tuple[str, ...]:

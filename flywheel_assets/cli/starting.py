@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from flywheel_assets.cli.app import START, AsJson, Name, app, console, escaped, print_json, say
+from flywheel_assets.cli.rows import show_rows
 from flywheel_assets.declare.collect import Observation, SqlSource
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import many
@@ -104,16 +104,18 @@ def _show(home: Home, flywheels: tuple[Flywheel, ...], samples: "list[Sample]") 
     for observation in catalog(flywheels).observations:
         if observation.name not in looked_at:
             say(f"{observation.name}: {_unsampled(observation, home)}.")
-    table = Table("source", "expected", "found", "records", "first at", "remedy", show_lines=True)
+    rows = []
     for one in samples:
         if not one.n_records:
             among = "the newest files of " if one.path.is_dir() else ""
             say(escaped(f"{one.observation}: no records yet in {among}{one.path}."))
             continue
         fits = one.n_records - sum(misfit.n_records for misfit in one.misfits)
-        say(f"{one.observation}: {fits:,} of {many(one.n_records, 'record')} fit.")
+        newest = f" in the newest {one.n_read} of {many(one.n_files, 'file')}"
+        among = newest if one.n_read < one.n_files else ""
+        say(f"{one.observation}: {fits:,} of {many(one.n_records, 'record')}{among} fit.")
         for m in one.misfits:
-            told: tuple[Any, ...] = (m.expected, m.found, f"{m.n_records:,}", m.place, m.remedy)
-            table.add_row(one.observation, *(escaped(str(text)) for text in told))
-    if table.row_count:
-        console.print(table)
+            told = (m.expected, m.found, f"{m.n_records:,}", m.place, m.remedy)
+            rows.append((one.observation, *map(escaped, told)))
+    if rows:
+        show_rows(("source", "expected", "found", "records", "first at", "remedy"), rows)

@@ -73,7 +73,7 @@ class Step:
     @property
     def is_history(self) -> bool:
         """Whether what is there stays as it was made."""
-        return self.change.table.split("/")[-1] in HISTORY
+        return _stage(self.change.table) in HISTORY
 
     @property
     def n_days(self) -> int:
@@ -87,6 +87,9 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
     A flywheel that has never decided here is not planned: `flywheel run` begins it. Partitions of
     which nothing is known, from before runs kept what they were made by, are made again, and so are
     all of a table that is not there any more.
+
+    Of what was trained and decided only the newest counts: days before it that another declaration
+    made are history, which nothing that is planned would change.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
@@ -105,6 +108,9 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
             for c in _change(table, epoch, declared)
             if not _is_of(table, epoch, everything())
         ]
+        if table in after and _stage(table) in HISTORY:
+            standing = _standing(held, differing, wheels[table.split("/")[0]])
+            differing = [(e, c) for e, c in differing if e is standing or not c.recomputes]
         if not differing:
             continue
         change = _merged([change for _, change in differing])
@@ -157,15 +163,38 @@ def _spans(
     return tuple((e.first, e.last) for e, c in differing if c.recomputes is recomputes)
 
 
+def _standing(
+    held: Sequence[Epoch], differing: Sequence[tuple[Epoch, Change]], wheel: Flywheel
+) -> Epoch | None:
+    """Give the days that tell whether history goes on as declared: the newest.
+
+    Of a model that is trained otherwise these are the newest on which one was trained.
+    """
+    for epoch in reversed(held):
+        week = (epoch.last - n * DAY for n in range(min(7, epoch.n_days)))
+        if any(trains_on(wheel.model, day) for day in week):
+            if any(e is epoch and _is_trained_otherwise(c) for e, c in differing):
+                return epoch
+            break
+    return held[-1] if held else None
+
+
+def _is_trained_otherwise(change: Change) -> bool:
+    moved = {*change.added, *change.changed, *change.touched}
+    return _stage(change.table) == "model" and "version" in moved
+
+
+def _stage(table: str) -> str:
+    return table.rsplit("/", maxsplit=1)[-1]
+
+
 def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
     """Say what is trained or decided otherwise after the last day that is there."""
-    change, stage = step.change, step.change.table.split("/")[-1]
-    moved = {*change.added, *change.changed, *change.touched}
-    if stage == "model" and "version" in moved:
+    if _is_trained_otherwise(step.change):
         ahead = (last + n * DAY for n in range(1, 8))
         first = next(day for day in ahead if trains_on(wheel.model, day))
         return replace(step, retrains=wheel.model.name, since=first)
-    if stage == "decisions":
+    if _stage(step.change.table) == "decisions":
         return replace(step, decides=wheel.name, since=last + DAY)
     return step
 
@@ -180,7 +209,7 @@ def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
 
 
 def _unknown(tables: Tables, table: str) -> list[Epoch]:
-    if table.rsplit("/", maxsplit=1)[-1] in BESIDE or not tables.exists(table):
+    if _stage(table) in BESIDE or not tables.exists(table):
         return []
     days = tables.days(table)
     return [Epoch(days[0], days[-1], _NOTHING_KNOWN)] if days else []
@@ -193,7 +222,7 @@ def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) ->
     return [
         Step(change, (), 0, None)
         for table in after
-        if not epochs[table] and table.split("/")[-1] not in BESIDE
+        if not epochs[table] and _stage(table) not in BESIDE
         for change in plan({}, {table: after[table]})
     ]
 

@@ -5,11 +5,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from flywheel_assets.declare.rules import IN_ORDER, check_name, check_share, check_unique
+from flywheel_assets.declare.rules import (
+    IN_ORDER,
+    check_name,
+    check_number,
+    check_share,
+    check_unique,
+)
 from flywheel_assets.errors import DeclarationError
 
 
 def _check_count(value: int, what: str) -> None:
+    check_number(value, what, whole=True)
     if value < 1:
         raise DeclarationError(
             expected=f"{what} of one or more",
@@ -61,6 +68,7 @@ class Threshold:
     hold: str = "hold"
 
     def __post_init__(self) -> None:
+        check_number(self.at, "a threshold")
         for action in self.actions:
             check_name(action, "an action")
 
@@ -124,6 +132,8 @@ class Arm:
     def __post_init__(self) -> None:
         check_name(self.name, "an arm")
         object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
+        for feature, value in self.features.items():
+            check_number(value, f"feature {feature!r} of arm {self.name!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,6 +204,7 @@ class Softmax:
     temperature: float
 
     def __post_init__(self) -> None:
+        check_number(self.temperature, "a temperature")
         if not self.temperature > 0:
             raise DeclarationError(
                 expected="a temperature above zero",

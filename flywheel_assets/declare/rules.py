@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from numbers import Integral, Real
 
 import polars as pl
 
@@ -88,8 +89,19 @@ def check_whole_days(value: timedelta, what: str) -> None:
         )
 
 
+def check_number(value: object, what: str, *, whole: bool = False) -> None:
+    """Refuse what is no number, such as one in quotes."""
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        raise DeclarationError(
+            expected=f"{what} as a {'whole ' if whole else ''}number",
+            found=repr(value),
+            remedy=f"write it as a number, for example {20 if whole else 0.5}, without quotes",
+        )
+
+
 def check_share(value: float, what: str) -> None:
     """Refuse a share that is not from 0 to 1."""
+    check_number(value, what)
     if not 0 <= value <= 1:
         raise DeclarationError(
             expected=f"{what} as a share from 0 to 1",

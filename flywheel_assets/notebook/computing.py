@@ -21,6 +21,8 @@ from flywheel_assets.stores.tables import Tables
 
 UTC_TIME = pl.Datetime("us", "UTC")
 Span = tuple[date, date]
+_AS_TIME = "str.to_datetime(time_unit='us', time_zone='UTC')"
+_WITH_ZONE = "cast(pl.Datetime('us')).dt.replace_time_zone('UTC')"
 _NEVER = date(9000, 1, 1)
 
 
@@ -80,6 +82,22 @@ def ad_hoc_features(  # noqa: PLR0913, PLR0917  what is asked, of what
     return windows(rows, fitted, list(aggregations), by=keys)
 
 
+def check_is_frame(spine: object) -> None:
+    """Refuse a spine that is another library's, or not read yet.
+
+    Raises
+    ------
+    ColumnsError
+    """
+    if not isinstance(spine, pl.DataFrame):
+        lazy = isinstance(spine, pl.LazyFrame)
+        raise ColumnsError(
+            expected="a spine as a Polars DataFrame",
+            found=f"a {type(spine).__module__.split('.')[0]} {type(spine).__name__}",
+            remedy="write spine.collect()" if lazy else "write pl.from_pandas(spine)",
+        )
+
+
 def _fact(flywheels: Sequence[Flywheel], name: str | None) -> Fact:
     known = {fact.name: fact for fact in catalog(flywheels).facts}
     asked = (name or "").removeprefix("organize/").removeprefix("fct_")
@@ -136,7 +154,7 @@ def _fitted(spine: pl.DataFrame, schema: Mapping[str, Any], what: str) -> pl.Dat
         raise ColumnsError(
             expected=f"{AS_OF} as times with a zone",
             found=str(found),
-            remedy=f"write pl.col('{AS_OF}').cast(pl.Datetime('us')).dt.replace_time_zone('UTC')",
+            remedy=f"write pl.col('{AS_OF}').{_AS_TIME if found == pl.String else _WITH_ZONE}",
         )
     moment = pl.col(AS_OF).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     keys = {name: dtype for name, dtype in schema.items() if name != AS_OF}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +12,7 @@ from flywheel_assets.errors import HomeError
 from flywheel_assets.notebook import computing, explaining, models, tables
 from flywheel_assets.notebook.explaining import Explanation
 from flywheel_assets.notebook.models import Loaded
+from flywheel_assets.notebook.moments import When
 from flywheel_assets.notebook.tables import Listing
 from flywheel_assets.project import declared, named
 from flywheel_assets.stores.home import Home, current_home
@@ -79,7 +79,7 @@ class OpenHome:
         return tables.columns(self._tables, self.flywheels, table)
 
     def table(
-        self, name: str, *, version: int | None = None, as_of: date | datetime | None = None
+        self, name: str, *, version: int | None = None, as_of: When | None = None
     ) -> pl.LazyFrame:
         """Scan a table; nothing is read before ``collect``.
 
@@ -89,16 +89,17 @@ class OpenHome:
             Its asset key, for example ``organize/fct_order_line``.
         version : int, optional
             Of the Delta table; what stands there now without it.
-        as_of : date or datetime, optional
-            Only what had been known before a time with a zone, or by the close of a day: rows by
-            their ``known_at`` where they have one, else whole partitions, once closed.
+        as_of : date, datetime or str, optional
+            Only what had been known before a time with a zone, or by the close of a day (as text:
+            ``"2026-01-31"``): rows by their ``known_at`` where they have one, else whole
+            partitions, once closed.
 
         Raises
         ------
         HomeError
             For a table or version that is not there, naming what is.
         ColumnsError
-            For a time without a zone.
+            For a time without a zone, and for text that is neither a day nor a time.
         """
         return tables.read(self._tables, name, version, as_of)
 
@@ -140,6 +141,7 @@ class OpenHome:
         ColumnsError, DeclarationError
             For columns that the spine or the fact lacks, or that do not fit.
         """
+        computing.check_is_frame(spine)
         if isinstance(of, str):
             return computing.declared_features(self._tables, self.flywheels, spine, of)
         asked = (of,) if isinstance(of, Aggregation) else tuple(of)
@@ -150,7 +152,7 @@ class OpenHome:
         flywheel: str | None = None,
         *,
         version: int | None = None,
-        as_of: date | datetime | None = None,
+        as_of: When | None = None,
     ) -> Loaded:
         """Load a flywheel's champion, now or as of a time, or a version of its model.
 
@@ -158,7 +160,7 @@ class OpenHome:
         ----------
         flywheel : str, optional
             The first that is declared, without it.
-        as_of : date or datetime, optional
+        as_of : date, datetime or str, optional
             Who decides when that day closes, by the promotions ledger.
 
         Raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,7 @@ from flywheel_assets.declare.columns import SYSTEM
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import KNOWN_AT, PARTITION
 from flywheel_assets.errors import HomeError, nearest
-from flywheel_assets.notebook.moments import moment_of
+from flywheel_assets.notebook.moments import When, moment_of
 from flywheel_assets.notebook.showing import html_table, text_table
 from flywheel_assets.stages.challenge import MODEL_COLUMNS
 from flywheel_assets.stages.collect import REJECTED_COLUMNS
@@ -101,7 +101,7 @@ def listing(tables: Tables, flywheels: Sequence[Flywheel]) -> Listing:
 
 
 def read(
-    tables: Tables, name: str, version: int | None, as_of: date | datetime | None
+    tables: Tables, name: str, version: int | None, as_of: When | None
 ) -> pl.LazyFrame:
     """Scan a table: as it is, as it was at a version, or what of it was known by a moment.
 

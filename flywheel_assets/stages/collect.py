@@ -372,6 +372,8 @@ def _broken(field: Field, column: str) -> list[Broken]:
         broken.append((value > field.maximum, expected(f"at most {field.maximum}")))
     if field.allowed is not None:
         allowed = list(field.allowed)
+        if field.dtype == pl.String:  # in quotes, so that blanks show
+            found = pl.format("'{}'", found)
         broken.append((~value.is_in(allowed), expected(f"one of {allowed}")))
     return broken
 

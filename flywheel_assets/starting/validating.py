@@ -23,6 +23,7 @@ _GROUPED = re.compile(
     r"[+-]?\d{1,3}(?P<mark>[,. '\u00a0\u202f])\d{3}((?P=mark)\d{3})*(?P<decimals>([.,]\d*)?)"
 )
 """A number with something between its thousands."""
+_BLANKS = "take the blanks before or after the value out in the source: they are part of it"
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,16 @@ class Sample:
         How many were read: of daily files those of the newest few days, else all.
     misfits : tuple of Misfit
         By reason, the most frequent first.
+    n_read, n_files : int
+        Of daily files: how many of them were read, the newest, and how many there are.
     """
 
     observation: str
     path: Path
     n_records: int
     misfits: tuple[Misfit, ...]
+    n_read: int = 0
+    n_files: int = 0
 
 
 def check(flywheel: Flywheel) -> None:
@@ -111,18 +116,15 @@ def sample(observation: Observation, path: Path) -> Sample:
     source = observation.source
     if source is None:
         return Sample(observation.name, path, 0, ())
-    first, last = _newest(source, path) if isinstance(source, DailyFiles) else (date.min, date.max)
+    days = [day for day, _ in listed_files(source, path)] if isinstance(source, DailyFiles) else []
+    newest = days[-SAMPLED_FILES:]
+    first, last = (newest[0], newest[-1]) if newest else (date.min, date.max)
     raw = read_source(observation, path, first, last, start=date.min)
     if raw is None or raw.is_empty():
         return Sample(observation.name, path, 0, ())
     checked = validate(raw, observation, source)
-    return Sample(observation.name, path, raw.height, tuple(_misfits(checked)))
-
-
-def _newest(source: DailyFiles, folder: Path) -> tuple[date, date]:
-    """Give the first and last day of the newest few files."""
-    days = [day for day, _ in listed_files(source, folder)][-SAMPLED_FILES:]
-    return (days[0], days[-1]) if days else (date(2026, 1, 1), date(2026, 1, 1))
+    misfits = tuple(_misfits(checked))
+    return Sample(observation.name, path, raw.height, misfits, len(newest), len(days))
 
 
 def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
@@ -140,10 +142,16 @@ def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
         yield Misfit(
             expected="a record that ends" if whole else row["kind"].replace("expected ", "", 1),
             found=found or row["kind"],
-            remedy=_remedy(row["kind"], found),
+            remedy=_BLANKS if _has_blanks(found) else _remedy(row["kind"], found),
             n_records=row["n"],
             place=f"{Path(row['file']).name}, record {row['line']}",
         )
+
+
+def _has_blanks(found: str) -> bool:
+    """Say whether a text begins or ends with blanks, which nobody sees."""
+    text = found.removeprefix("'").removesuffix("'")
+    return text != found and text != text.strip()
 
 
 def _remedy(kind: str, found: str) -> str:

@@ -1,5 +1,6 @@
 """The text of a team's file, or what the file is instead, and what to do about it."""
 
+import codecs
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +30,9 @@ def decoded(path: Path, encoding: str) -> str:
             refuse(path, "text", what, f"{remedy} {path}")
     if wide := _wide(content, encoding):
         refuse(path, f"text in {encoding}", f"text in {wide}", f"declare encoding={wide!r}")
+    if content.startswith(codecs.BOM_UTF8) and not _is_utf8(encoding) and _decodes(content, "utf-8"):
+        found = "the mark that text in utf-8 begins with"
+        refuse(path, f"text in {encoding}", found, "declare encoding='utf-8'")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -71,6 +75,13 @@ def _wide(content: bytes, encoding: str) -> str:
     if len(first) < _LETTERS or (any(first[1::2]) and any(first[::2])):
         return ""
     return "utf-16-be" if any(first[1::2]) else "utf-16-le"
+
+
+def _is_utf8(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding).name.startswith("utf-8")
+    except LookupError:
+        return True  # said of the text below
 
 
 def _decodes(content: bytes, encoding: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -42,6 +43,10 @@ class Settings:
     demo: bool = False
 
 
+_FULL = ("No space left on device", "database or disk is full")
+"""What the system and SQLite say of a disk without room, in whatever error it reaches us."""
+_NO_ROOM = 1 << 20
+"""Bytes: with less, what SQLite calls an I/O error is that its journal found no room."""
 _ESCAPED = '%#?<>"{}`^'
 
 
@@ -128,7 +133,7 @@ class Home:
         try:
             self._save(settings)
         except OSError as error:
-            raise self.unwritable(error) from error
+            raise (self.full if self.is_of_a_full_disk(error) else self.unwritable)(error) from error
 
     def unwritable(self, error: Exception) -> HomeError:
         """Say that nothing can be written here, and why."""
@@ -138,6 +143,28 @@ class Home:
             remedy="make room there, or let this user write, as databases are opened for it even to"
             " be read; or set FLYWHEEL_HOME to a folder of yours",
         )
+
+    def is_of_a_full_disk(self, error: Exception) -> bool:
+        """Say whether an error came of a disk without room."""
+        said = str(error)
+        if any(words in said for words in _FULL):
+            return True
+        return "disk I/O error" in said and self._free() < _NO_ROOM
+
+    def full(self, error: Exception) -> HomeError:
+        """Say that the disk is full, and which."""
+        place = getattr(error, "filename", None) or self.root
+        return HomeError(
+            expected=f"room on the disk of {place}",
+            found=f"none: {str(error).partition(chr(10))[0]}; {self._free() / 1e6:,.1f} MB are free "
+            f"at {self.root}",
+            remedy="make room there and run the same command again: what was written stays, what "
+            "was not is as before",
+        )
+
+    def _free(self) -> int:
+        there = next(p for p in (self.root, *self.root.parents) if p.exists())
+        return shutil.disk_usage(there).free
 
     def _save(self, settings: Settings) -> None:
         self.dagster.mkdir(parents=True, exist_ok=True)
