@@ -233,7 +233,12 @@ def _rows(
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return ", ".join(f"{name} {_said(value)}" for name, value in values.items())
+
+
+def _said(value: object) -> str:
+    """Write a value; of a float, what binary makes of its last digits is not told."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _decision(row: Row) -> str:
