@@ -410,10 +410,12 @@ def test_a_run_that_misses_a_file_says_whose(
     visits = str(project / "data" / "landing" / "visits.csv")
     said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
     assert said.exit_code == 0, said.output
+    assert said.stderr.startswith(f"A new home at {tmp_path / 'home'}.\n")
     next((tmp_path / "home" / "lakehouse" / "organize" / "fct_visit").rglob("*.parquet")).unlink()
     said = inside("run", "--from", "2026-01-06", "--to", "2026-01-06")
     assert said.exit_code == 1
     assert "expected every data file of organize/fct_visit; found that part-" in said.stderr
     assert "flywheel doctor" in said.stderr
+    assert "A new home" not in said.stderr
     lost = FileNotFoundError("No such file (os error 2): /h/lakehouse/a/model/x.parquet")
     assert missing(lost, tmp_path) is None
