@@ -122,7 +122,9 @@ def journal_without_room(*_: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "fail", [write_without_room, commit_without_room, journal_without_room], ids=lambda f: f.__name__
+    "fail",
+    [write_without_room, commit_without_room, journal_without_room],
+    ids=lambda f: f.__name__,
 )
 def test_a_full_disk_is_said(
     run: Run, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]

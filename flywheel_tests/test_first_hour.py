@@ -25,6 +25,7 @@ from flywheel_assets.declare.rules import FILE, LINE, PROBLEM, RAW
 from flywheel_assets.project import declared
 from flywheel_assets.stages.collect import validate
 from flywheel_assets.starting.validating import sample
+from flywheel_assets.stores.data_files import missing
 from flywheel_assets.stores.forgetting.sought import Sought
 from flywheel_assets.stores.forgetting.sources import _without
 from flywheel_assets.stores.home import Home, Settings
@@ -398,3 +399,23 @@ def test_a_lost_file_comes_back_by_the_command_that_the_doctor_gives(
     )
     assert done.returncode == 0, done.stderr
     assert inside("doctor").output == "Nothing is wrong.\n"
+
+
+def test_a_run_that_misses_a_file_says_whose(
+    inside: Callable[..., Result],  # noqa: F811
+    project: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The table, and who knows how to get it back; another file that is missing is another's."""
+    visits = str(project / "data" / "landing" / "visits.csv")
+    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
+    assert said.exit_code == 0, said.output
+    assert said.stderr.startswith(f"A new home at {tmp_path / 'home'}.\n")
+    next((tmp_path / "home" / "lakehouse" / "organize" / "fct_visit").rglob("*.parquet")).unlink()
+    said = inside("run", "--from", "2026-01-06", "--to", "2026-01-06")
+    assert said.exit_code == 1
+    assert "expected every data file of organize/fct_visit; found that part-" in said.stderr
+    assert "flywheel doctor" in said.stderr
+    assert "A new home" not in said.stderr
+    lost = FileNotFoundError("No such file (os error 2): /h/lakehouse/a/model/x.parquet")
+    assert missing(lost, tmp_path) is None

@@ -120,6 +120,9 @@ def test_a_model_that_was_changed_on_disk_is_not_loaded(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes() + b"\0")
     with pytest.raises(HomeError, match="sha256"):
         models.load("repurchase.m", version, ())
+    file.unlink()
+    with pytest.raises(HomeError, match=r"the file of repurchase\.m version 1; .*flywheel doctor"):
+        models.load("repurchase.m", version, ())
 
 
 def test_what_another_release_saved_bare_does_not_fit(tmp_path: Path) -> None:

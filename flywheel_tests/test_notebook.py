@@ -249,10 +249,15 @@ def test_a_day_may_be_text_and_so_may_moments_once_read(home: OpenHome) -> None:
 def test_who_has_no_features_is_named(home: OpenHome) -> None:
     """An entity that nobody has seen has nulls, which this model does not score: which row."""
     known = home.table("features/customer_orders").last().collect()["customer_id"][0]
-    spine = pl.DataFrame({"customer_id": [known, -1], "as_of": [datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)] * 2})
+    spine = pl.DataFrame(
+        {
+            "customer_id": [known, -1],
+            "as_of": [datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)] * 2,
+        }
+    )
     seen = home.features(spine, "repurchase")
     model = home.model()
-    with pytest.raises(ColumnsError, match="null features in row 1: .*leave these rows out"):
+    with pytest.raises(ColumnsError, match=r"null features in row 1: .*leave these rows out"):
         model.score(seen)
     assert model.score(seen.head(1)).height == 1
 

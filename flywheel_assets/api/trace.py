@@ -139,7 +139,9 @@ class _Chain:
         before = seen.filter(pl.col(AS_OF) < first[AS_OF]).tail(1).to_dicts() or [{}]
         names = [a.name for a in view.aggregations]
         changed = [
-            f"{n} {before[0].get(n)} to {first[n]}" for n in names if first[n] != before[0].get(n)
+            f"{n} {_said(before[0].get(n))} to {_said(first[n])}"
+            for n in names
+            if first[n] != before[0].get(n)
         ]
         days = f"partitions {first[PARTITION]} to {moved[PARTITION][-1]}"
         yield Step(table, f"{days}; on the first: {', '.join(changed) or 'no change'}")
@@ -233,7 +235,18 @@ def _rows(
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return ", ".join(f"{name} {_said(value)}" for name, value in values.items())
+
+
+def _said(value: object) -> str:
+    """Write a value; of a float, what binary makes of its last digits is not told.
+
+    Examples
+    --------
+    >>> _said(884.3299999999999), _said(1234567.89), _said(3)
+    ('884.33', '1234567.89', '3')
+    """
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _decision(row: Row) -> str:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import FlywheelError, HomeError
+from flywheel_assets.stores.data_files import missing
 from flywheel_assets.stores.home import Home, current_home
 
 START, TURN, LOOK = "Start", "Turn the wheel", "Look at it"
@@ -197,11 +198,15 @@ def _wants_traceback(ctx: Any) -> bool:
 
 
 def _refused(error: BaseException) -> HomeError | None:
-    """Say that the home cannot be written, if that is why one of its databases or files refused."""
+    """Say that the home cannot be written or lacks a file, if that is why something failed."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, Exception) and current_home().is_of_a_full_disk(found):
             return current_home().full(found)
+        if isinstance(found, FileNotFoundError):
+            lost = missing(found, current_home().lakehouse)
+            if lost is not None:
+                return lost
         if isinstance(found, sqlite3.OperationalError) and str(found) in _UNWRITABLE:
             return current_home().unwritable(found)
         if isinstance(found, OSError) and found.errno in {errno.EACCES, errno.EROFS}:

@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+import typer
+
 from flywheel_assets.cli.app import console, say
+from flywheel_assets.stores.home import Home
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -75,6 +78,12 @@ def reading(file: BinaryIO) -> Iterator[BinaryIO]:
         return
     with wrap_file(file, size, description="logging", console=console) as wrapped:
         yield wrapped
+
+
+def announce(home: Home) -> None:
+    """Say on standard error that a home is begun and where, since FLYWHEEL_HOME may be mistyped."""
+    if home.settings() is None:
+        typer.echo(f"A new home at {home.root}.", err=True)
 
 
 def weight(run: "Run") -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flywheel_assets.cli.app import TURN, AsJson, From, Name, To, app, find, print_json, today, warn
-from flywheel_assets.cli.progress import Shown, progress, silent, weight
+from flywheel_assets.cli.progress import Shown, announce, progress, silent, weight
 from flywheel_assets.cli.turned import Turned, show, turned
 from flywheel_assets.cli.turned import as_json as told
 from flywheel_assets.declare.collect import SqlSource
@@ -98,6 +98,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     ongoing = last >= today() - DAY
     runs = list(replay(flywheel, first, last))
     with alone(home, "flywheel run"):
+        announce(home)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
         turner = Turner(home, declared(), **how)
@@ -126,6 +127,7 @@ def _closed_loop(
     _check_range(first, last)
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with alone(home, "flywheel run or demo, with the simulated shop"):
+        announce(home)
         settings = home.extend(first, last, {}, ongoing=True, demo=True)
         left = _unapplied(home, flywheel)
         shop = prepare(home, flywheel, ShopConfig(start=settings.start))

@@ -24,7 +24,6 @@ from flywheel_assets.stores.tables import Tables
 HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
-
 PARTS = ("added", "changed", "removed", "touched", "carried")
 BESIDE = frozenset({"promotions"})
 """What is written with another table, and has no runs of its own."""
@@ -108,7 +107,7 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
             for c in _change(table, epoch, declared)
             if not _is_of(table, epoch, everything())
         ]
-        if table in after and _stage(table) in HISTORY:
+        if differing and table in after and _stage(table) in HISTORY:
             standing = _standing(held, differing, wheels[table.split("/")[0]])
             differing = [(e, c) for e, c in differing if e is standing or not c.recomputes]
         if not differing:
@@ -165,18 +164,18 @@ def _spans(
 
 def _standing(
     held: Sequence[Epoch], differing: Sequence[tuple[Epoch, Change]], wheel: Flywheel
-) -> Epoch | None:
+) -> Epoch:
     """Give the days that tell whether history goes on as declared: the newest.
 
     Of a model that is trained otherwise these are the newest on which one was trained.
     """
-    for epoch in reversed(held):
+    newest = held[-1]
+    for epoch in held:
         week = (epoch.last - n * DAY for n in range(min(7, epoch.n_days)))
         if any(trains_on(wheel.model, day) for day in week):
-            if any(e is epoch and _is_trained_otherwise(c) for e, c in differing):
-                return epoch
-            break
-    return held[-1] if held else None
+            newest = epoch
+    otherwise = any(e is newest and _is_trained_otherwise(c) for e, c in differing)
+    return newest if otherwise else held[-1]
 
 
 def _is_trained_otherwise(change: Change) -> bool:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import wraps
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,8 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.promises import promise
+from flywheel_assets.stores.data_files import missing
+from flywheel_assets.stores.home import current_home
 
 CHUNK = timedelta(days=31)
 """How many days a stage holds in memory at once when it runs over a range."""
@@ -96,13 +99,28 @@ def stage_asset(
     """Decorate the body of a stage: its checks, one run for a range, one writer at a time."""
     key = "/".join(specs[0].key.path)
     name = key.replace("/", "_")
-    return dg.multi_asset(
+    asset = dg.multi_asset(
         name=name,
         specs=specs,
         check_specs=check_specs(key, stage, further),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=name,
     )
+    return lambda body: asset(_naming_lost_files(body))
+
+
+def _naming_lost_files(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a stage that reads a data file which is not there say whose it is."""
+
+    @wraps(body)
+    def named(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        try:
+            yield from body(*args, **kwargs)
+        except FileNotFoundError as error:
+            # Without a cause: of an error that has one a run tells the cause alone.
+            raise missing(error, current_home().lakehouse) or error from None
+
+    return named
 
 
 def span(context: dg.AssetExecutionContext) -> tuple[date, date]:

@@ -9,7 +9,8 @@
     home.table("organize/fct_order_line")           # a Polars LazyFrame; version=, as_of=
     home.features(spine, "repurchase")              # as training would
     home.model("repurchase").score(frame)
-    home.explain("repurchase:2026-01-31:17850")
+    decided = home.table("repurchase/decisions").collect()
+    home.explain(decided["decision_id"][0])
 """
 
 from flywheel_assets.notebook.home import OpenHome, open_home

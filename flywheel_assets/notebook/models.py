@@ -18,7 +18,6 @@ from flywheel_assets.stores.promotions import Ledger
 from flywheel_assets.stores.registry import Registry
 from flywheel_assets.stores.tables import Tables
 
-
 SHOWN = 5
 """How many rows and features a message names."""
 
@@ -109,9 +108,7 @@ class Loaded:
         )
 
 
-def load(
-    home: Home, flywheel: Flywheel, version: int | None, as_of: When | None
-) -> Loaded:
+def load(home: Home, flywheel: Flywheel, version: int | None, as_of: When | None) -> Loaded:
     """Load a version: the one that is named, or who decides as of a time, or now.
 
     Raises

@@ -100,9 +100,7 @@ def listing(tables: Tables, flywheels: Sequence[Flywheel]) -> Listing:
     return Listing(found)
 
 
-def read(
-    tables: Tables, name: str, version: int | None, as_of: When | None
-) -> pl.LazyFrame:
+def read(tables: Tables, name: str, version: int | None, as_of: When | None) -> pl.LazyFrame:
     """Scan a table: as it is, as it was at a version, or what of it was known by a moment.
 
     Raises

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import HomeError
 from flywheel_assets.stores import disk
 from flywheel_assets.stores.delta_log import Action, add
 
@@ -31,6 +32,27 @@ class DataFile(NamedTuple):
     day: date
     size: int
     rows: int
+
+
+def missing(error: FileNotFoundError, lakehouse: Path) -> HomeError | None:
+    """Say whose data file is not there, where that is why a table cannot be read.
+
+    What Polars says of a file ends with its name, and may lack where it was: logs know.
+    """
+    found = _DATA_FILE.search(f"{error.filename or error}")
+    if found is None:
+        return None
+    logs = (log for log in lakehouse.rglob("_delta_log") if _names(log, found[0]))
+    tables = [log.parent.relative_to(lakehouse).as_posix() for log in logs]
+    return HomeError(
+        expected=f"every data file of {tables[0] if tables else 'each table'}",
+        found=f"that {found[0]} is missing",
+        remedy="flywheel doctor says what else is, and how to get it back",
+    )
+
+
+def _names(log: Path, file: str) -> bool:
+    return any(file in entry.read_text(encoding="utf-8") for entry in log.glob("*.json"))
 
 
 def digest_in(name: str) -> str | None:

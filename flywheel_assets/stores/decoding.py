@@ -30,7 +30,11 @@ def decoded(path: Path, encoding: str) -> str:
             refuse(path, "text", what, f"{remedy} {path}")
     if wide := _wide(content, encoding):
         refuse(path, f"text in {encoding}", f"text in {wide}", f"declare encoding={wide!r}")
-    if content.startswith(codecs.BOM_UTF8) and not _is_utf8(encoding) and _decodes(content, "utf-8"):
+    if (
+        content.startswith(codecs.BOM_UTF8)
+        and not _is_utf8(encoding)
+        and _decodes(content, "utf-8")
+    ):
         found = "the mark that text in utf-8 begins with"
         refuse(path, f"text in {encoding}", found, "declare encoding='utf-8'")
     try:

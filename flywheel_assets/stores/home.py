@@ -133,7 +133,9 @@ class Home:
         try:
             self._save(settings)
         except OSError as error:
-            raise (self.full if self.is_of_a_full_disk(error) else self.unwritable)(error) from error
+            raise (self.full if self.is_of_a_full_disk(error) else self.unwritable)(
+                error
+            ) from error
 
     def unwritable(self, error: Exception) -> HomeError:
         """Say that nothing can be written here, and why."""
@@ -154,10 +156,10 @@ class Home:
     def full(self, error: Exception) -> HomeError:
         """Say that the disk is full, and which."""
         place = getattr(error, "filename", None) or self.root
+        said = str(error).partition("\n")[0]
         return HomeError(
             expected=f"room on the disk of {place}",
-            found=f"none: {str(error).partition(chr(10))[0]}; {self._free() / 1e6:,.1f} MB are free "
-            f"at {self.root}",
+            found=f"none: {said}; {self._free() / 1e6:,.1f} MB are free at {self.root}",
             remedy="make room there and run the same command again: what was written stays, what "
             "was not is as before",
         )

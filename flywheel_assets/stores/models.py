@@ -189,6 +189,12 @@ class Models:
             client = self.client()
             file = self._file(client, name, version)
             registered = client.get_model_version(name, str(version)).tags.get(DIGEST)
+            if not file.exists():
+                raise HomeError(
+                    expected=f"the file of {name} version {version}",
+                    found=f"nothing at {file}",
+                    remedy="restore it from a backup; flywheel doctor says what else is missing",
+                )
             found = hashlib.sha256(file.read_bytes()).hexdigest()
             if found != registered:
                 raise HomeError(
