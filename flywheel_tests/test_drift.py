@@ -140,7 +140,7 @@ def test_levels_and_since_when() -> None:
 
 
 def test_what_is_expected_to_drift_is_measured_and_calls_nobody() -> None:
-    """A feature that cannot but move has its index, and no level; it must be one of the model's."""
+    """A feature that cannot but move has its index, and no level; it must exist."""
     expected = Drift(expected=("log_orders_30d",))
     flywheel = replace(repurchase, model=replace(repurchase.model, drift=expected))
     name, before = "log_orders_30d", np.random.default_rng(3).normal(size=9_999)
@@ -150,8 +150,9 @@ def test_what_is_expected_to_drift_is_measured_and_calls_nobody() -> None:
     assert (ours["value"] > repurchase.model.drift.psi_error).all()
     assert ours["level"].to_list() == ["ok", "ok"]
     assert not drifted(found, DAY, ("psi", "ks"))
-    with pytest.raises(DeclarationError, match="log_orders_30d"):
-        replace(repurchase.model, drift=Drift(expected=("log_orders_3d",)))
+    mistyped = replace(repurchase.model, drift=Drift(expected=("log_orders_3d",)))
+    with pytest.raises(DeclarationError, match="expected drift"):
+        replace(repurchase, model=mistyped)
 
 
 def test_few_rows_do_not_cry_wolf() -> None:

@@ -87,6 +87,8 @@ class Flywheel:
         check_unique([*names, *DECISION_FIELDS], f"the training set of {what}")
         usable = [*names, *self.policy.arm_features]
         check_columns(self.model.features, usable, f"model {self.model.name!r} of {what}")
+        expected = self.model.drift.expected
+        check_columns(expected, usable, f"the expected drift of model {self.model.name!r}")
         keys = self.entity.keys
         self.policy.check_columns(keys, [*keys, AS_OF, *names])
         check_columns(keys, self.outcome.fact.schema, f"the outcome of {what}")

@@ -10,7 +10,6 @@ import polars as pl
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import (
     check_choice,
-    check_columns,
     check_expression,
     check_name,
     check_owners,
@@ -233,7 +232,6 @@ class Model:
         check_choice(self.class_weight, ("none", "balanced"), f"class weights of {what}")
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
-        check_columns(self.drift.expected, self.features, f"the expected drift of {what}")
         self._check_estimators(what)
         if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
             raise DeclarationError(
