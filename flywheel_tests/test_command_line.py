@@ -190,8 +190,8 @@ def test_no_sentence_is_broken_where_the_terminal_is_narrow(run: Run) -> None:
 def test_impact_keeps_its_names_whole(run: Run) -> None:
     """Where the terminal is too narrow for a table, each cell stands whole after its header."""
     said = run("impact", "collect/order_line.unit_price", COLUMNS="80").output
-    assert "table:     features/customer_orders\n" in said
-    assert re.search(r"^columns:   .*revenue_30d, ", said, re.MULTILINE)
+    assert "table:    features/customer_orders\n" in said
+    assert re.search(r"^columns:  .*revenue_30d, ", said, re.MULTILINE)
 
 
 def test_a_plan_keeps_its_names_whole(

@@ -11,7 +11,7 @@ NARROW = 110
 
 
 def show_rows(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print rows under their headers; in a list each cell stands whole after its own."""
+    """Print rows under their headers; in a list each that is not empty stands whole."""
     if console.width < NARROW:
         if title:
             say(f"{title}\n")
@@ -26,7 +26,8 @@ def show_rows(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str 
 def _list(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     indent = max(map(len, headers)) + 2
     for row in rows:
-        for header, text in zip(headers, row, strict=True):
+        told = ((header, text) for header, text in zip(headers, row, strict=True) if text)
+        for header, text in told:
             below = text.replace("\n", "\n" + " " * indent)
-            say(f"{header + ':':<{indent}}{below}".rstrip())
+            say(f"{header + ':':<{indent}}{below}")
         console.print()

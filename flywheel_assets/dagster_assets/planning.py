@@ -85,10 +85,8 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
 
     A flywheel that has never decided here is not planned: `flywheel run` begins it. Partitions of
     which nothing is known, from before runs kept what they were made by, are made again, and so are
-    all of a table that is not there any more.
-
-    Of what was trained and decided only the newest counts: days before it that another declaration
-    made are history, which nothing that is planned would change.
+    all of a table that is not there any more. Of what was trained and decided only the newest
+    counts: days before, that another declaration made, are history.
     """
     kept, tables = Declared(home.declared), Tables(home.lakehouse)
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
