@@ -64,7 +64,7 @@ def test_the_trace_follows_it_through_both(web: Web) -> None:
     assert "1 matured decision had it as an outcome" in told["comes_back/training_set"]
     assert "1 of them positive" in told["comes_back/training_set"]
     assert f"partitions {CLICKED} to" in told["features/browsing"]
-    assert "seconds_7d None to 1000.0" in told["features/browsing"]
+    assert "seconds_7d None to 1000" in told["features/browsing"]
     assert "saw it" in told["buys/training_set"]
     assert "saw it" in told["buys/decisions"]
     assert "comes_back/decisions" not in told
