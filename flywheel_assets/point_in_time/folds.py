@@ -1,6 +1,7 @@
 """Sums, means, deviations and extremes: what is folded over the rows of a window."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ FOLDED = OF_NUMBERS | frozenset(EXTREMES)
 
 Found = dict[tuple[str, int], NDArray[Any]]
 """By function and window, (n_queries,), in the spine's order."""
+_Families = list[tuple[Any, tuple[str, ...]]]
+"""Families, and what the two results of each are."""
 
 
 def folds(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series]:
-    """Compute functions of one column, each family of them in one walk.
+    """Compute functions of one column, those over the same windows in one walk.
 
     Raises
     ------
@@ -36,16 +39,17 @@ def folds(work: Computation, column: str, asked: Asked) -> dict[str, pl.Series]:
     from flywheel_assets.point_in_time.kernels.families import Extremes, Squares, Sums
 
     given, found = work.columns[column], Found()
+    wanted = {_basis(a.function) for a, _ in asked}
+    if not wanted.isdisjoint(SUMS):
+        _check_overflow(column, given.numbers, work.ready.rows.starts)
+    walks = defaultdict[tuple[np.dtype[Any], tuple[int, ...]], _Families](list)
     for family, names in ((Sums, SUMS), (Squares, SQUARES), (Extremes, EXTREMES)):
-        mine = [(a, w) for a, w in asked if _basis(a.function) in names]
-        if not mine:
-            continue
-        numbers = given.numbers
-        if family is Sums:
-            _check_overflow(column, numbers, work.ready.rows.starts)
-        if family is Squares:
-            numbers = numbers.astype(np.float64, copy=False)
-        found |= _folded(work, family, numbers, names, mine)
+        windows = tuple(nested([(a, w) for a, w in asked if _basis(a.function) in names]))
+        if windows:
+            dtype = np.dtype(np.float64) if family is Squares else given.numbers.dtype
+            walks[dtype, windows].append((family, names))
+    for (dtype, windows), families in walks.items():
+        found |= _folded(work, given.numbers.astype(dtype, copy=False), windows, families, wanted)
     _add_deviations(found, asked)
     series = {}
     for a, w in asked:
@@ -60,19 +64,24 @@ def _basis(function: str) -> str:
 
 
 def _folded(
-    work: Computation, family: Any, numbers: NDArray[Any], names: Sequence[str], asked: Asked
+    work: Computation,
+    numbers: NDArray[Any],
+    windows: Sequence[int],
+    families: _Families,
+    wanted: Container[str],
 ) -> Found:
-    """Fold one family over the windows that are asked for."""
-    windows, wanted = nested(asked), {_basis(a.function) for a, _ in asked}
+    """Fold families over the same windows."""
     shape = (work.ready.high.size, len(windows))
-    results = [
-        zeros(shape if name in wanted else (0, 0), np.float64 if name == "mean" else numbers.dtype)
-        for name in names
-    ]
-    work.fold(family, numbers, windows, *results)
-    rows = work.columns_of(*results)
-    keys = [(name, w) for name in names if name in wanted for w in windows]
-    return dict(zip(keys, rows, strict=True))
+
+    def table(name: str) -> NDArray[Any]:
+        dtype = np.float64 if name == "mean" else numbers.dtype
+        return zeros(shape if name in wanted else (0, 0), dtype)
+
+    tables = {family: {name: table(name) for name in names} for family, names in families}
+    work.fold({family: list(two.values()) for family, two in tables.items()}, numbers, windows)
+    asked = {n: t for two in tables.values() for n, t in two.items() if n in wanted}
+    keys = [(name, w) for name in asked for w in windows]
+    return dict(zip(keys, work.columns_of(*asked.values()), strict=True))
 
 
 def _add_deviations(found: Found, asked: Asked) -> None:

@@ -16,6 +16,9 @@ from flywheel_assets.point_in_time.memory import zeros
 
 Asked = Sequence[tuple[Aggregation, int]]
 """Aggregations, and which of the channel's windows is each one's."""
+Tables = Mapping[Any, Sequence[NDArray[Any]]]
+"""Of each family, its two tables of results, (n_queries, n_windows)."""
+_NOT_ASKED = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -58,34 +61,34 @@ class Computation:
             else:
                 from flywheel_assets.point_in_time.kernels.families import Counts
 
-                none = np.empty((0, 0), np.int64)
-                self._walk(Counts, ready, ready.rows.event_time, found, none, none)
+                self._walk(ready, ready.rows.event_time, found, {Counts: ()})
             self._counts = self.columns_of(found)
         return self._counts
 
-    def fold(
-        self, family: Any, numbers: NDArray[Any], windows: Sequence[int], *results: NDArray[Any]
-    ) -> None:
-        """Fold some of the windows into the family's two results, (n_queries, n_windows).
+    def fold(self, families: Tables, numbers: NDArray[Any], windows: Sequence[int]) -> None:
+        """Fold some of the windows into each family's two tables, (n_queries, n_windows).
 
-        A result that nobody asks for is empty. Where nobody has counted the rows of the windows
+        A table that nobody asks for is empty. Where nobody has counted the rows of the windows
         before, that is done on the way.
         """
         ready = self.ready.some(windows)
         count = self._counts is None and ready is self.ready
         counts = zeros(ready.low.shape if count else (0, 0), np.int64)
-        self._walk(family, ready, numbers, counts, *results)
+        self._walk(ready, numbers, counts, families)
         if count:
             self._counts = self.columns_of(counts)
 
     def _walk(
-        self, family: Any, ready: Channel, numbers: NDArray[Any], *results: NDArray[Any]
+        self, ready: Channel, numbers: NDArray[Any], counts: NDArray[Any], families: Tables
     ) -> None:
-        from flywheel_assets.point_in_time.kernels.families import FAMILIES
-        from flywheel_assets.point_in_time.kernels.fold import fold
+        from flywheel_assets.point_in_time.kernels.fold import MOST, fold
+        from flywheel_assets.point_in_time.kernels.together import together
 
+        members = tuple(family.FAMILY for family in families)
+        tables = [table for two in families.values() for table in two]
+        tables += [_NOT_ASKED] * (MOST - len(tables))
         zero = numbers.dtype.type(0)
-        ready.spread(fold, family.FAMILY, FAMILIES[family].width, numbers, zero, *results)
+        ready.spread(fold, members, together(*families).width, numbers, zero, counts, *tables)
 
     def columns_of(self, *tables: NDArray[Any]) -> list[NDArray[Any]]:
         """Take tables of results, each (n_queries, n_windows) of 8 bytes, apart.

@@ -16,7 +16,8 @@ from numba.extending import intrinsic
 class Family(NamedTuple):
     """How to start at a value, add a value, merge a tile of n values, and finish.
 
-    ``load`` and ``store`` read and write a tile of ``width`` numbers; ``finish`` gives two results.
+    A state is a tuple of ``width`` numbers. ``load`` and ``store`` read and write one as a tile,
+    whose numbers begin at column `at`; ``finish`` gives two results.
     """
 
     width: int
@@ -97,13 +98,13 @@ def _count_merge(state: Any, tile: Any, n: int) -> Any:
 
 
 @njit
-def _count_load(tiles: Any, i: int) -> Any:
-    return (tiles[i, 0],)
+def _count_load(tiles: Any, i: int, at: int) -> Any:
+    return (tiles[i, at],)
 
 
 @njit
-def _count_store(tiles: Any, i: int, state: Any) -> None:
-    tiles[i, 0] = state[0]
+def _count_store(tiles: Any, i: int, at: int, state: Any) -> None:
+    tiles[i, at] = state[0]
 
 
 @njit
@@ -132,13 +133,13 @@ def _sum_merge(state: Any, tile: Any, n: int) -> Any:
 
 
 @njit
-def _pair_load(tiles: Any, i: int) -> Any:
-    return tiles[i, 0], tiles[i, 1]
+def _pair_load(tiles: Any, i: int, at: int) -> Any:
+    return tiles[i, at], tiles[i, at + 1]
 
 
 @njit
-def _pair_store(tiles: Any, i: int, state: Any) -> None:
-    tiles[i, 0], tiles[i, 1] = state[0], state[1]
+def _pair_store(tiles: Any, i: int, at: int, state: Any) -> None:
+    tiles[i, at], tiles[i, at + 1] = state[0], state[1]
 
 
 @njit
@@ -198,14 +199,14 @@ def _square_merge(state: Any, tile: Any, n: int) -> Any:
 
 
 @njit
-def _square_load(tiles: Any, i: int) -> Any:
-    return tiles[i, 0], tiles[i, 1], tiles[i, 2], tiles[i, 3], tiles[i, 4]
+def _square_load(tiles: Any, i: int, at: int) -> Any:
+    return tiles[i, at], tiles[i, at + 1], tiles[i, at + 2], tiles[i, at + 3], tiles[i, at + 4]
 
 
 @njit
-def _square_store(tiles: Any, i: int, state: Any) -> None:
+def _square_store(tiles: Any, i: int, at: int, state: Any) -> None:
     for k in range(5):
-        tiles[i, k] = state[k]
+        tiles[i, at + k] = state[k]
 
 
 @njit

@@ -1,4 +1,4 @@
-"""Folding a family over every window: rows in tiles of 8, those in tiles of 64, and so on.
+"""Folding families over every window: rows in tiles of 8, those in tiles of 64, and so on.
 
 All windows of a query end at the same row, so one walk to the left serves them all: the largest
 tiles that fit, single rows at the edges. A tile holds those of its rows that are visible at the
@@ -14,107 +14,115 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from flywheel_assets.point_in_time.kernels import families
+from flywheel_assets.point_in_time.kernels import families, together
 
 _SIDE = 3
 """A tile has two to this power of the next smaller ones."""
-_STAMP = zlib.crc32(Path(families.__file__).read_bytes())
+MOST = 6
+"""As many results are written in one walk: two of each family."""
+_STAMP = zlib.crc32(b"".join(Path(m.__file__ or "").read_bytes() for m in (families, together)))
 """Compiled code on disk is told apart by this, which numba does only by the file it stands in."""
 
 
-# What stands for a family's functions in compiled code, chosen by the type of `family`.
+# What stands for a family's functions in compiled code, chosen by the type of `members`: a tuple
+# of one member of each class of `FAMILIES` that is folded.
 
 
-def _start(family: Any, value: Any, zero: Any) -> Any:
+def _start(members: Any, value: Any, zero: Any) -> Any:
     raise NotImplementedError
 
 
-def _add(family: Any, state: Any, value: Any) -> Any:
+def _add(members: Any, state: Any, value: Any) -> Any:
     raise NotImplementedError
 
 
-def _merge(family: Any, state: Any, tile: Any, n: Any) -> Any:
+def _merge(members: Any, state: Any, tile: Any, n: Any) -> Any:
     raise NotImplementedError
 
 
-def _load(family: Any, tiles: Any, i: Any) -> Any:
+def _load(members: Any, tiles: Any, i: Any) -> Any:
     raise NotImplementedError
 
 
-def _store(family: Any, tiles: Any, i: Any, state: Any) -> Any:
+def _store(members: Any, tiles: Any, i: Any, state: Any) -> Any:
     raise NotImplementedError
 
 
-def _finish(family: Any, state: Any, n: Any) -> Any:
+def _finish(members: Any, state: Any, n: Any) -> Any:
     raise NotImplementedError
+
+
+def _family(members: Any) -> families.Family:
+    return together.together(*(member.instance_class for member in members))
 
 
 @overload(_start, strict=False)
-def _choose_start(family: Any, value: Any, zero: Any) -> Any:
-    start = families.FAMILIES[family.instance_class].start
-    return lambda family, value, zero: start(value, zero)
+def _choose_start(members: Any, value: Any, zero: Any) -> Any:
+    start = _family(members).start
+    return lambda members, value, zero: start(value, zero)
 
 
 @overload(_add, strict=False)
-def _choose_add(family: Any, state: Any, value: Any) -> Any:
-    add = families.FAMILIES[family.instance_class].add
-    return lambda family, state, value: add(state, value)
+def _choose_add(members: Any, state: Any, value: Any) -> Any:
+    add = _family(members).add
+    return lambda members, state, value: add(state, value)
 
 
 @overload(_merge, strict=False)
-def _choose_merge(family: Any, state: Any, tile: Any, n: Any) -> Any:
-    merge = families.FAMILIES[family.instance_class].merge
-    return lambda family, state, tile, n: merge(state, tile, n)
+def _choose_merge(members: Any, state: Any, tile: Any, n: Any) -> Any:
+    merge = _family(members).merge
+    return lambda members, state, tile, n: merge(state, tile, n)
 
 
 @overload(_load, strict=False)
-def _choose_load(family: Any, tiles: Any, i: Any) -> Any:
-    load = families.FAMILIES[family.instance_class].load
-    return lambda family, tiles, i: load(tiles, i)
+def _choose_load(members: Any, tiles: Any, i: Any) -> Any:
+    load = _family(members).load
+    return lambda members, tiles, i: load(tiles, i, 0)
 
 
 @overload(_store, strict=False)
-def _choose_store(family: Any, tiles: Any, i: Any, state: Any) -> Any:
-    store = families.FAMILIES[family.instance_class].store
-    return lambda family, tiles, i, state: store(tiles, i, state)
+def _choose_store(members: Any, tiles: Any, i: Any, state: Any) -> Any:
+    store = _family(members).store
+    return lambda members, tiles, i, state: store(tiles, i, 0, state)
 
 
 @overload(_finish, strict=False)
-def _choose_finish(family: Any, state: Any, n: Any) -> Any:
-    finish = families.FAMILIES[family.instance_class].finish
-    return lambda family, state, n: finish(state, n)
+def _choose_finish(members: Any, state: Any, n: Any) -> Any:
+    finish = _family(members).finish
+    rest = (0.0,) * (MOST - 2 * len(members))
+    return lambda members, state, n: finish(state, n) + rest
 
 
 @njit
-def _fill(family: Any, tiles: Any, n: Any, j: Any, values: Any, present: Any, zero: Any) -> None:
+def _fill(members: Any, tiles: Any, n: Any, j: Any, values: Any, present: Any, zero: Any) -> None:
     """Make one of the smallest tiles anew from the rows that are present."""
     first, n[j] = j << _SIDE, 0
-    state = _start(family, values[first], zero)
+    state = _start(members, values[first], zero)
     for r in range(first, first + (1 << _SIDE)):
         if present[r]:
             if n[j] == 0:
-                state = _start(family, values[r], zero)
-            state = _add(family, state, values[r])
+                state = _start(members, values[r], zero)
+            state = _add(members, state, values[r])
             n[j] += 1
-    _store(family, tiles, j, state)
+    _store(members, tiles, j, state)
 
 
 @njit
-def _gather(family: Any, tiles: Any, n: Any, to: Any, first: Any) -> None:
+def _gather(members: Any, tiles: Any, n: Any, to: Any, first: Any) -> None:
     """Make one of the larger tiles anew from the smaller ones, which begin at `first`."""
     n[to] = 0
-    state = _load(family, tiles, first)
+    state = _load(members, tiles, first)
     for k in range(first, first + (1 << _SIDE)):
         if n[k]:
-            tile = _load(family, tiles, k)
-            state = _merge(family, state, tile, n[k]) if n[to] else tile
+            tile = _load(members, tiles, k)
+            state = _merge(members, state, tile, n[k]) if n[to] else tile
             n[to] += n[k]
-    _store(family, tiles, to, state)
+    _store(members, tiles, to, state)
 
 
 @njit
 def _build(
-    family: Any, tiles: Any, n: Any, begins: Any, values: Any, present: Any, zero: Any
+    members: Any, tiles: Any, n: Any, begins: Any, values: Any, present: Any, zero: Any
 ) -> Any:
     """Make the whole tiles of an entity; write where each size begins, and say how many there are.
 
@@ -122,20 +130,20 @@ def _build(
     """
     begins[0], begins[1] = 0, values.size >> _SIDE
     for j in range(begins[1]):
-        _fill(family, tiles, n, j, values, present, zero)
+        _fill(members, tiles, n, j, values, present, zero)
     n_sizes: Any = 0
     while values.size >> (_SIDE * (n_sizes + 1)):
         n_sizes += 1
         begin = begins[n_sizes]
         begins[n_sizes + 1] = begin + (values.size >> (_SIDE * (n_sizes + 1)))
         for j in range(begins[n_sizes + 1] - begin):
-            _gather(family, tiles, n, begin + j, begins[n_sizes - 1] + (j << _SIDE))
+            _gather(members, tiles, n, begin + j, begins[n_sizes - 1] + (j << _SIDE))
     return n_sizes
 
 
 @njit
 def _change(
-    family: Any,
+    members: Any,
     tiles: Any,
     n: Any,
     begins: Any,
@@ -152,13 +160,13 @@ def _change(
         if j == begins[k + 1]:
             break
         if present[r]:
-            state = _load(family, tiles, j) if n[j] else _start(family, values[r], zero)
-            _store(family, tiles, j, _add(family, state, values[r]))
+            state = _load(members, tiles, j) if n[j] else _start(members, values[r], zero)
+            _store(members, tiles, j, _add(members, state, values[r]))
             n[j] += 1
         elif k == 0:
-            _fill(family, tiles, n, j, values, present, zero)
+            _fill(members, tiles, n, j, values, present, zero)
         else:
-            _gather(family, tiles, n, j, begins[k - 1] + (place << _SIDE))
+            _gather(members, tiles, n, j, begins[k - 1] + (place << _SIDE))
 
 
 @njit
@@ -186,13 +194,17 @@ def _compiled(stamp: int) -> Any:
         change_starts: Any,
         change_time: Any,
         change_row: Any,
-        family: Any,
+        members: Any,
         width: Any,
         given: Any,
         zero: Any,
         counts: Any,
         one: Any,
         two: Any,
+        three: Any,
+        four: Any,
+        five: Any,
+        six: Any,
     ) -> int:
         n_windows = low.shape[1]
         biggest = 1
@@ -212,16 +224,16 @@ def _compiled(stamp: int) -> Any:
             steady = regular.size == 0
             for r in range(size):
                 present[r] = steady or regular[first + r]
-            n_sizes = _build(family, tiles, n, begins, values, present, zero)
+            n_sizes = _build(members, tiles, n, begins, values, present, zero)
             for q in range(query_starts[g], query_starts[g + 1]):
                 while change < last_change and change_time[change] < upper[q]:
                     row = change_row[change]
                     change += 1
                     r = (row if row >= 0 else ~row) - first
                     present[r] = row >= 0
-                    _change(family, tiles, n, begins, n_sizes, r, values, present, zero)
+                    _change(members, tiles, n, begins, n_sizes, r, values, present, zero)
                 at, held = high[q] - first, 0
-                state = _start(family, values[0], zero)
+                state = _start(members, values[0], zero)
                 for w in range(n_windows):
                     to = low[q, w] - first
                     while at > to:
@@ -230,25 +242,34 @@ def _compiled(stamp: int) -> Any:
                             at -= 1 << (_SIDE * k)
                             j = begins[k - 1] + (at >> (_SIDE * k))
                             m = n[j]
-                            tile = _load(family, tiles, j)
+                            tile = _load(members, tiles, j)
                             if m:
-                                state = _merge(family, state, tile, m) if held else tile
+                                state = _merge(members, state, tile, m) if held else tile
                         else:
                             at -= 1
                             m = present[at]
                             if m:
                                 if held == 0:
-                                    state = _start(family, values[at], zero)
-                                state = _add(family, state, values[at])
+                                    state = _start(members, values[at], zero)
+                                state = _add(members, state, values[at])
                         held += m
                     if counts.size:
                         counts[target[q], w] = held
                     if held:
-                        a, b = _finish(family, state, held)
+                        # Six names, since a tuple of arrays takes twice as long.
+                        found = _finish(members, state, held)
                         if one.size:
-                            one[target[q], w] = a
+                            one[target[q], w] = found[0]
                         if two.size:
-                            two[target[q], w] = b
+                            two[target[q], w] = found[1]
+                        if three.size:
+                            three[target[q], w] = found[2]
+                        if four.size:
+                            four[target[q], w] = found[3]
+                        if five.size:
+                            five[target[q], w] = found[4]
+                        if six.size:
+                            six[target[q], w] = found[5]
         return stamp
 
     return fold
