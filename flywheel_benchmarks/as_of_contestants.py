@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ Looked = Callable[[], Any]
 
 
 def engine(folder: Path) -> Looked:
-    """Look up with our engine, which reads when rows became known as well."""
+    """Look up with our engine, which reads when rows became known as well; two tables at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import polars as pl
 
     from flywheel_assets.point_in_time.as_of import Moments
@@ -33,11 +36,14 @@ def engine(folder: Path) -> Looked:
     def look_up() -> Any:
         labels = pl.read_parquet(folder / "labels.parquet")
         moments = Moments(labels, by=["entity"], at="event_time", conventions=happened)
-        found = [labels["label"]]
-        for file in sources(folder):
+
+        def newest(file: Path) -> list[pl.Series]:
             table = pl.read_parquet(file)
-            found += moments.newest(table, [c for c in table.columns if c.startswith("value")])
-        return pl.DataFrame(found).to_arrow()
+            return moments.newest(table, [c for c in table.columns if c.startswith("value")])
+
+        with ThreadPoolExecutor(2) as pool:
+            found = pool.map(newest, sources(folder))
+            return pl.DataFrame([labels["label"], *chain.from_iterable(found)]).to_arrow()
 
     return look_up
 

@@ -77,6 +77,9 @@ def as_of(  # noqa: PLR0913  two frames, what to look up, and how the two fit to
 class Moments:
     """A spine, put into order once for look-ups in any number of tables.
 
+    Tables may be looked up in from several threads at once: each look-up leaves the other cores
+    idle for most of its time.
+
     Parameters
     ----------
     spine : DataFrame, (n_moments, ...)

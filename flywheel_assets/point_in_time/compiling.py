@@ -12,7 +12,9 @@ log = logging.getLogger("flywheel_assets")
 @contextmanager
 def announced() -> Iterator[None]:
     """Log the name of each loop that is compiled meanwhile; loops already on disk are loaded."""
-    from numba.core import event
+    import flywheel_assets.point_in_time.kernels  # noqa: F401  the one place that imports numba
+
+    from numba.core import event  # isort: skip
 
     class Listener(event.Listener):
         def on_start(self, event: Any) -> None:

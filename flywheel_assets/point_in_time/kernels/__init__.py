@@ -14,3 +14,6 @@ _PARENTS = [next(p for p in (place, *place.parents) if p.exists()) for place in 
 if not any(os.access(parent, os.W_OK) for parent in _PARENTS):
     _kept = Path(tempfile.gettempdir()) / f"flywheel-loops-{os.getuid()}"
     os.environ.setdefault("NUMBA_CACHE_DIR", str(_kept))
+
+# Whole, and by one thread: imported by two at once, numba waits for itself for ever.
+import numba  # noqa: E402, F401  it reads where loops are kept when it is imported
