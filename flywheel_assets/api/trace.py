@@ -101,10 +101,19 @@ class _Chain:
         if not received:
             yield Step(f"product/{observation.name}", "told by a file or table of the source")
         what = f"happened {row[EVENT_TIME]}, known {row[KNOWN_AT]}, partition {row[PARTITION]}"
-        yield Step(f"collect/{observation.name}", what)
+        yield Step(f"collect/{observation.name}", f"{what}{self._answered(row[DECISION_ID])}")
         for fact in self.facts:
             if fact.observation is observation:
                 yield from self._of_fact(fact, identifier)
+
+    def _answered(self, decision: str | None) -> str:
+        """Say which decision an observation answers, and whether that was made."""
+        if decision is None:
+            return ""
+        wanted, schema = {DECISION_ID: decision}, {DECISION_ID: pl.String()}
+        of = self.flywheels
+        made = any(_rows(self.tables, f"{f.name}/decisions", schema, wanted) for f in of)
+        return f"; answers {decision}{'' if made else ', a decision that nobody made'}"
 
     def _of_fact(self, fact: Fact, identifier: str) -> Iterator[Step]:
         table, schema = f"organize/fct_{fact.name}", fact_schema(fact)

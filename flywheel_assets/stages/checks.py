@@ -50,7 +50,7 @@ BLOCKING: dict[str, tuple[str, ...]] = {
 }
 WARNING: dict[str, tuple[str, ...]] = {
     "collect": ("comes_in",),
-    "decisions": ("decides",),
+    "decisions": ("decides", "answers"),
     "training_set": ("label_rate",),
     "model": ("trains", "metric_range", "aliases_follow_the_ledger"),
     "performance": ("accounted_for",),
