@@ -94,7 +94,7 @@ def _unique(rows: pl.LazyFrame, fact: Fact, last: date) -> Check:
     return Check(
         UNIQUE,
         passed=False,
-        message=f"{found.height} values of {named} that two rows or more share, since "
+        message=f"{many(found.height, 'value')} of {named} that two rows or more share, since "
         f"{found['_since'][0]}, {examples(found, keys)} first: have surplus rows retracted, or "
         f"corrected, or declare what else tells them apart in unique of fact {fact.name!r}",
     )
