@@ -11,8 +11,9 @@ import dagster as dg
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.epochs import BESIDE
 from flywheel_assets.dagster_assets.lost import lost
-from flywheel_assets.dagster_assets.planning import BESIDE, turning
+from flywheel_assets.dagster_assets.planning import turning
 from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
