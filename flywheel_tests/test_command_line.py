@@ -55,6 +55,7 @@ def test_the_help_reads_as_the_loop() -> None:
         (("run", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("performance", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("owners",), 0),
+        (("rejected",), 0),
         (("impact", "collect/order_line.unit_price"), 0),
         (("status",), 1),
         (("doctor",), 0),

@@ -17,6 +17,7 @@ from flywheel_assets.dagster_assets.planning import turning
 from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.report.rejected import rejections
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
@@ -50,7 +51,8 @@ class TableStatus:
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
         Checks whose newest verdict is a failure, each with its message; that a table is gone, too.
-        A model that was trained on somebody who was forgotten is warned of, while it decides.
+        A model that was trained on somebody who was forgotten is warned of, while it decides; so
+        is an observation of which many records were rejected lately.
     """
 
     table: str
@@ -84,6 +86,10 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
         said.setdefault(gone.where, []).append((f"{gone.what}; {gone.remedy}", False))
     for table, text in _saw_forgotten(build, flywheels):
         said.setdefault(table, []).append((text, True))
+    for one in rejections(home, flywheels):
+        if one.need_attention:
+            text = f"rejected: {one.said}: {one.to_do}; flywheel rejected shows them"
+            said.setdefault(f"collect/{one.observation}", []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
