@@ -1,10 +1,12 @@
 """Who decided is said wherever somebody may take a rule for a model, or one model for another."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -88,3 +90,49 @@ def test_impact_is_of_who_decides(
     assert (back["version"], back["champion"]) == (1, 1)
     assert back["importance"] != newest["importance"]
     assert "lost, version 1, the champion:" in inside("impact", "pages_30d").output
+
+
+def coin() -> Any:
+    """Build what expects the base rate of everybody."""
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="prior")
+
+
+@pytest.mark.usefixtures("open_gate")
+def test_a_trace_names_no_model_that_a_change_kept_from_learning_of_it(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Days before the last change are cut: the trace says by whom a decision was learnt from."""
+    n_days, changes = 24, 12
+    visiting = [
+        (f"{FIRST + n * DAY} 12:00:00", who, 1, "web")
+        for n in range(n_days)
+        for who in range(60)
+        if n < changes or (n + who) % 10 == 0
+    ]
+    names = ["visited at", "customer_id", "n_pages", "channel"]
+    pl.DataFrame(visiting, schema=names, orient="row").write_csv(visits)
+    [wheel] = declared()
+    model = replace(wheel.model, estimator=coin, from_last_change=True)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=model),))
+    assert turn(0, n_days - 1).exit_code == 0
+
+    def learnt(day: int) -> set[int]:
+        """Read which versions the trace of a decision names."""
+        steps = json.loads(inside("trace", f"tea_shop:{FIRST + day * DAY}:1", "--json").output)
+        said = [step["what"] for step in steps if step["table"] == "tea_shop/model"]
+        assert all(what.startswith("trained on by return_probability version ") for what in said)
+        return {
+            int(n) for what in said for n in re.findall(r"(\d+)(?: \(promoted\))?(?:,|$)", what)
+        }
+
+    early, late = learnt(2), learnt(changes + 4)
+    assert early
+    assert max(early) < max(late), "a version of after the change was not trained on days before"
+    before, after = replace(model, from_last_change=False), max(late)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=before),))
+    assert after in learnt(2), "its whole window would have it"

@@ -15,7 +15,7 @@ from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import DecideConfig, ledger_scorer
 from flywheel_assets.dagster_assets.pages import run_url
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
-from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of, registered_name
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
@@ -33,6 +33,7 @@ from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
 from flywheel_assets.stages.silence import LOOKED_BACK
+from flywheel_assets.stores.registry import registered_name
 
 
 def shown(flywheel: Flywheel) -> dg.AssetSpec:

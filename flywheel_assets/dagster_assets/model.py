@@ -11,12 +11,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.importance import keep_importance, shown_importance
 from flywheel_assets.dagster_assets.plots import as_markdown
-from flywheel_assets.dagster_assets.promotions import (
-    alias_check,
-    follow,
-    ledger_of,
-    registered_name,
-)
+from flywheel_assets.dagster_assets.promotions import alias_check, follow, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.dagster_assets.tracking import (
     describe_version,
@@ -36,7 +31,7 @@ from flywheel_assets.stages.model import rows_digest, scorer, training_digest, t
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
-from flywheel_assets.stores.registry import TrainingRows
+from flywheel_assets.stores.registry import TrainingRows, registered_name
 
 if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained

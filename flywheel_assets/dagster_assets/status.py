@@ -14,13 +14,14 @@ from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.epochs import BESIDE
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.planning import turning
-from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
+from flywheel_assets.dagster_assets.promotions import champion_as_of
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.rejected import rejections
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.registry import registered_name
 
 
 class Urgency(IntEnum):
