@@ -16,7 +16,6 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.errors import many
-from flywheel_assets.stages.challenge import failed
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.silence import silent_since
 from flywheel_assets.stages.training_set import LABEL
@@ -161,21 +160,23 @@ def model(rows: pl.DataFrame) -> list[Check]:
     return [_count("metric_range", wrong, "metric", which, warns=True)]
 
 
-def trains(attempts: Mapping[date, str]) -> Check:
+def trains(attempts: Mapping[date, tuple[bool, str]]) -> Check:
     """Check that the newest training came to a verdict; an error is none.
 
     Parameters
     ----------
-    attempts : mapping of date to str
-        The verdict of each day that trains, in the order of days.
+    attempts : mapping of date to (bool, str)
+        Whether the training of each day that trains failed, and its verdict, in the order of days.
     """
     since = None
-    for day, verdict in attempts.items():
-        since = (since or day) if failed(verdict) else None
-    message = "the newest training came to a verdict" if attempts else "nothing to train yet"
+    for day, (failed, _) in attempts.items():
+        since = (since or day) if failed else None
+    message = (
+        "the newest training came to a verdict" if attempts else "no training yet that says so"
+    )
     if since is not None:
         day = max(attempts)
-        message = f"the training of {day}: {attempts[day]}; so it is since {since}"
+        message = f"the training of {day}: {attempts[day][1]}; so it is since {since}"
     return Check(name="trains", passed=since is None, message=message, warns=True)
 
 
