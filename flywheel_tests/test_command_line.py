@@ -55,6 +55,7 @@ def test_the_help_reads_as_the_loop() -> None:
         (("run", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("performance", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("owners",), 0),
+        (("rejected",), 0),
         (("impact", "collect/order_line.unit_price"), 0),
         (("status",), 1),
         (("doctor",), 0),
@@ -241,3 +242,19 @@ def test_what_data_say_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said.exit_code == 1, said.output
     assert "[/A12]" in said.output
     assert "[a, b]" in said.output
+
+
+def test_owners_are_looked_up_by_flywheel_and_by_owner(run: Run) -> None:
+    """Of one flywheel, of one owner, of both; who owns nothing is answered with the nearest."""
+    every = json.loads(run("owners", "--json").stdout)
+    fraud = json.loads(run("owners", "fraud", "--json").stdout)
+    assert {"collect/decision", "fraud/model"} <= fraud.keys() < every.keys()
+    assert not any(table.startswith("repurchase/") for table in fraud)
+    assert all(every[table] == told for table, told in fraud.items())
+    growth = json.loads(run("owners", "--of", "team:growth", "--json").stdout)
+    assert growth == {t: told for t, told in every.items() if "team:growth" in told["owners"]}
+    both = json.loads(run("owners", "fraud", "--of", "team:growth", "--json").stdout)
+    assert both == {t: told for t, told in fraud.items() if t in growth}
+    wrong = run("owners", "--of", "team:grwth")
+    assert wrong.exit_code == 1
+    assert "did you mean 'team:growth'" in wrong.output

@@ -19,6 +19,7 @@ from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.collect import collect
 from flywheel_assets.dagster_assets.constraints import column_rules
 from flywheel_assets.dagster_assets.organize import organize_dimension, organize_fact
+from flywheel_assets.stages.checks import organize
 from flywheel_assets.stages.collect import validate
 from flywheel_assets.stages.contract import check, needed
 from flywheel_assets.stages.received import API, as_raw
@@ -267,3 +268,14 @@ def test_a_rule_that_cannot_be_is_an_error_at_import(make: Any, said: str) -> No
     """Rules that contradict themselves or their types are refused where they are declared."""
     with pytest.raises(DeclarationError, match=said):
         make()
+
+
+@pytest.mark.parametrize(("copies", "said"), [(1, "0 rows"), (2, "1 row"), (3, "2 rows")])
+def test_a_check_counts_in_words(copies: int, said: str) -> None:
+    """One row is one row, of what is surplus and of what came too late."""
+    row = {"partition_date": START, "observation_id": "one", "known_at": AT}
+    late = {**row, "observation_id": "late", "known_at": AT + 2 * DAY}
+    unique, known = organize(pl.DataFrame([row] * copies + [late] * (copies - 1)))
+    surplus = said if copies < 3 else "3 rows"
+    assert known.message == f"{said} known only after the day had closed"
+    assert unique.message == f"{surplus} beyond the first of the same observation_id"

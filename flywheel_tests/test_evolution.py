@@ -141,7 +141,7 @@ CASES = {
     ),
     "removed": Case(
         now=shop(AMOUNT),
-        plan=dict.fromkeys((SALE, FACT), (Grade.ADDITIVE, (), KEPT)),
+        plan={SALE: (Grade.BREAKING, (), KEPT), FACT: (Grade.ADDITIVE, (), KEPT)},
         told={"amount": 4},
         kept={"amount": 4},
         new={"amount": 4},
@@ -219,6 +219,34 @@ def test_a_retired_field_that_is_used_is_refused_with_its_users() -> None:
     ):
         assert used in str(refused.value)
     meanings([shop(AMOUNT, replace(CITY, retired=True))])
+
+
+@pytest.mark.parametrize("run", [True, False], ids=["run so", "applied"])
+def test_a_field_that_was_retired_may_go(tmp_path: Path, *, run: bool) -> None:
+    """Retired on a day that was run, or by a plan that was applied; without either it breaks."""
+    city = replace(CITY, nullable=True)
+    before, now = shop(AMOUNT, city), shop(AMOUNT, replace(city, retired=True))
+    gone, home = shop(AMOUNT), Home(tmp_path)
+    opened(home, before)
+
+    def grade(wheel: Flywheel) -> Grade | None:
+        found = {s.change.table: s.change.grade for s in steps(home, [wheel], {})}
+        return found.get(SALE)
+
+    for day in range(3):
+        send(home, before, day, f"sale-{day}", OLD)
+    turn(home, before, *days(2))
+    assert grade(gone) is Grade.BREAKING
+    assert grade(now) is Grade.DESCRIPTION
+    if run:
+        turn(home, now, START + 2 * DAY, START + 2 * DAY)
+    else:
+        [sale] = [s for s in steps(home, [now], {}) if s.change.table == SALE]
+        carry(home, [now], meanings([now])[SALE], SALE, sale.carried)
+        assert grade(now) is None
+    assert grade(gone) is Grade.ADDITIVE
+    kept = plan(meanings([now]), meanings([gone]))
+    assert {c.table: c.grade for c in kept}[SALE] is Grade.ADDITIVE
 
 
 def test_an_easier_contract_that_had_rejected_records_is_made_again(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from flywheel_assets import Flywheel
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.importance import newest_importance
-from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.flywheels.lead_scoring import lead_scoring
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.importance import importance
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stores.registry import registered_name
 
 DAY = date(2026, 3, 2)
 N_ROWS = 300

@@ -5,9 +5,10 @@ import numpy as np
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import build_for
-from flywheel_assets.dagster_assets.promotions import ledger_of, registered_name
+from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.stores.registry import registered_name
 from flywheel_tests.conftest import LAST
 
 NAME = registered_name(repurchase)

@@ -23,7 +23,6 @@ from flywheel_assets.dagster_assets.promotions import (
     champion_as_of,
     ledger_of,
     promote,
-    registered_name,
     rollback,
 )
 from flywheel_assets.dagster_assets.reproducing import reproduce
@@ -33,6 +32,7 @@ from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import MODEL_SCHEMA
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.registry import registered_name
 from flywheel_assets.stores.vacuum import vacuum
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.conftest import FIRST, contents

@@ -348,6 +348,6 @@ def test_alternatives_are_pooled_over_the_days_that_tell(tmp_path: Path) -> None
 def matters_of(found: Worth) -> list[str]:
     """Say what needs attention of what was earned, where all else is well."""
     nothing = pl.DataFrame()
-    well = Flow(FIRST, [], [], 0)
+    well = Flow(FIRST, [])
     who, drift = Champions([], 1, FIRST, [], nothing), Drifting(FIRST, nothing, [], [])
     return [one.what for one in matters(repurchase, well, found, who, drift, ())]

@@ -205,3 +205,30 @@ def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
     again = turn(7, 9, "--decide-again")
     assert again.exit_code == 0, again.output
     assert not needs(inside, "tea_shop/model")
+
+
+def test_trainings_from_before_they_said_whether_they_failed_still_read(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A table without the column goes on; of its days nobody knows, and none is made up."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    outcome = replace(wheel.training_set, horizon=DAY)
+    gate = replace(wheel.model.gate, holdout=2 * DAY)
+    broken = replace(wheel.model, gate=gate, estimator=boom, retrain="daily")
+    wheel = replace(wheel, training_set=outcome, model=broken)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    assert turn(0, 8).exit_code == 0
+    table = str(tmp_path / "home" / "lakehouse" / "tea_shop" / "model")
+    options = {"partition_by": ["partition_date"], "schema_mode": "overwrite"}
+    kept = pl.read_delta(table).drop("failed")
+    kept.write_delta(table, mode="overwrite", delta_write_options=options)
+    assert turn(9, 9).exit_code == 0
+    told = pl.read_delta(table).sort("partition_date")
+    assert told["failed"].to_list() == [None] * 9 + [True]
+    said = needs(inside, "tea_shop/model")
+    assert "refused: it cannot be trained: RuntimeError: boom" in said
+    assert f"so it is since {FIRST + 9 * DAY}" in said

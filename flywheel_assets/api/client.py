@@ -57,7 +57,8 @@ class Client(ABC):
             The same for the same observation however often it is sent; a digest of the content, if
             left out.
         decision_id : str, optional
-            The decision that it answers.
+            The decision that it answers. One that nobody made is received, too: whether there is
+            such a decision is checked when the day is decided.
         corrects, retracts : str, optional
             The observation_id of what it replaces, or withdraws.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -29,7 +29,9 @@ from flywheel_assets.stages.features import feature_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.received import RECEIVED_SCHEMA, received_table
+from flywheel_assets.stores.registry import Registry, registered_name
 from flywheel_assets.stores.tables import Tables
 
 Row = dict[str, Any]
@@ -57,7 +59,7 @@ def trace(home: Home, flywheels: Iterable[Flywheel], identifier: str) -> list[St
         Where nothing of that id was collected or decided.
     """
     things, tables = catalog(flywheels), Tables(home.lakehouse)
-    chain = _Chain(tables, things.flywheels, things.facts, things.views)
+    chain = _Chain(home, tables, things.flywheels, things.facts, things.views)
     for flywheel in things.flywheels:
         for row in _rows(
             tables,
@@ -83,6 +85,7 @@ def trace(home: Home, flywheels: Iterable[Flywheel], identifier: str) -> list[St
 
 @dataclass(frozen=True)
 class _Chain:
+    home: Home
     tables: Tables
     flywheels: tuple[Flywheel, ...]
     facts: tuple[Fact, ...]
@@ -101,10 +104,19 @@ class _Chain:
         if not received:
             yield Step(f"product/{observation.name}", "told by a file or table of the source")
         what = f"happened {row[EVENT_TIME]}, known {row[KNOWN_AT]}, partition {row[PARTITION]}"
-        yield Step(f"collect/{observation.name}", what)
+        yield Step(f"collect/{observation.name}", f"{what}{self._answered(row[DECISION_ID])}")
         for fact in self.facts:
             if fact.observation is observation:
                 yield from self._of_fact(fact, identifier)
+
+    def _answered(self, decision: str | None) -> str:
+        """Say which decision an observation answers, and whether that was made."""
+        if decision is None:
+            return ""
+        wanted, schema = {DECISION_ID: decision}, {DECISION_ID: pl.String()}
+        of = self.flywheels
+        made = any(_rows(self.tables, f"{f.name}/decisions", schema, wanted) for f in of)
+        return f"; answers {decision}{'' if made else ', a decision that nobody made'}"
 
     def _of_fact(self, fact: Fact, identifier: str) -> Iterator[Step]:
         table, schema = f"organize/fct_{fact.name}", fact_schema(fact)
@@ -181,14 +193,22 @@ class _Chain:
         versions = [
             f"{row['version']}{' (promoted)' if row['promoted'] else ''}"
             for row in trained.iter_rows(named=True)
-            if matured.is_between(*trained_on(flywheel, row), closed="both").any()
+            if matured.is_between(*self._learnt_from(flywheel, row), closed="both").any()
         ]
         if versions:
-            window = "in the training window of" if flywheel.model.from_last_change else None
-            yield Step(
-                table,
-                f"{window or 'trained on by'} {flywheel.model.name} version {', '.join(versions)}",
-            )
+            yield Step(table, f"trained on by {flywheel.model.name} version {', '.join(versions)}")
+
+    def _learnt_from(self, flywheel: Flywheel, row: Row) -> tuple[date, date]:
+        """Give the matured partitions that a version was trained on."""
+        if not flywheel.model.from_last_change:
+            return trained_on(flywheel, row)
+        # How many of its first days a change cut off, the registry alone knows.
+        registry = Registry(Models(self.home.mlflow))
+        try:
+            rows = registry.rows_of(registered_name(flywheel), row["version"])
+        except HomeError:  # the model had another name then: its window is all that is known
+            return trained_on(flywheel, row)
+        return rows.first, rows.last
 
     def _of_decisions(self, flywheel: Flywheel, entity: Row, moments: pl.Series) -> Iterator[Step]:
         table = f"{flywheel.name}/decisions"

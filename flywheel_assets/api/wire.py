@@ -131,7 +131,7 @@ def record_type(observation: Observation) -> type[msgspec.Struct]:
             ("entity", entity),
             ("observation_id", _optional("What makes it one when it is sent twice."), UNSET),
             ("payload", payload | UnsetType, UNSET),
-            ("decision_id", _optional("The decision that it answers."), UNSET),
+            ("decision_id", _optional("The decision that it answers, as it was given."), UNSET),
             ("corrects", _optional("The observation_id that it replaces."), UNSET),
             ("retracts", _optional("The observation_id that it withdraws; no payload."), UNSET),
         ],

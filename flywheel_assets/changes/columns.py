@@ -67,6 +67,7 @@ def _collect(observation: Observation, rules: Mapping[str, Sequence[Any]]) -> di
     return {
         "columns": {ROWS: rows, "event_time": _read(observation.source), **columns},
         "rules": own,
+        "retired": [f.name for f in observation.fields if f.retired],
         **_from_before(observation, observation.schema),
         "types": {f.name: str(f.dtype) for f in observation.fields},
         "words": {"": observation.description, **observation.descriptions},

@@ -65,7 +65,8 @@ def model_columns(flywheel: Flywheel) -> Iterator[Made]:
     yield made(table, "judged_version", columns(rows, learnt), there)
     for name in ("n_rows", "n_holdout"):
         yield made(table, name, there)
-    yield Made(Column(table, "metric"), frozenset())
+    for name in ("metric", "failed"):  # what an estimator raises at is not looked at
+        yield Made(Column(table, name), frozenset())
     held = columns(rows, {*features, *judged})
     yield made(table, "value", held, columns(table, ["judged_version"]))
     yield made(table, "champion_version", columns(table, ["promoted"]))

@@ -45,6 +45,8 @@ class Meaning:
         Columns that producers have to tell, and what was received before they were declared lacks.
     rules : mapping of str to list
         Column -> its contract: whether null is sound, the bounds, the allowed values.
+    retired : list of str
+        Columns on their way out, which may go.
     """
 
     columns: Mapping[str, str]
@@ -57,6 +59,7 @@ class Meaning:
     fills: Sequence[str] = field(default_factory=list)
     demands: Sequence[str] = field(default_factory=list)
     rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    retired: Sequence[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:

@@ -18,7 +18,8 @@ class Grade(IntEnum):
     RECOMPUTE = 3
     """What is there comes out different, and so does what is made of it."""
     BREAKING = 4
-    """Something that others use is gone or of another type, or producers have to tell more."""
+    """Something that others use is gone or of another type, a field that was not retired is gone,
+    or producers have to tell more."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,16 @@ def _compare(table: str, before: Meaning | None, after: Meaning | None) -> Chang
     carried = tuple(dict.fromkeys([*same, *filled]))
     if added or removed or differs or carried:
         grade = Grade.RECOMPUTE if differs else Grade.ADDITIVE
+        # Who sends or reads a field has had no notice before it was retired.
+        unannounced = {*removed} & before.rules.keys() - {*before.retired}
         used = any(_others(table, before.users.get(name, ())) for name in removed)
         demanded = before.whole and not {*added}.isdisjoint(after.demands)
-        if used or demanded or _narrowed(before, after):
+        if used or unannounced or demanded or _narrowed(before, after):
             grade = Grade.BREAKING
         parts = (added, changed, removed, touched)
         return Change(table, grade, *parts, _owners(after), carried)
-    if (before.words, before.owners) != (after.words, after.owners):
+    told = [(one.words, one.owners, one.retired) for one in (before, after)]
+    if told[0] != told[1]:
         return Change(table, Grade.DESCRIPTION, owners=_owners(after))
     return None
 

@@ -199,21 +199,24 @@ def _wants_traceback(ctx: Any) -> bool:
 
 def _refused(error: BaseException) -> HomeError | None:
     """Say that the home cannot be written or lacks a file, if that is why something failed."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, Exception) and current_home().is_of_a_full_disk(found):
-            return current_home().full(found)
-        if isinstance(found, FileNotFoundError):
-            lost = missing(found, current_home().lakehouse)
-            if lost is not None:
-                return lost
-        if isinstance(found, sqlite3.OperationalError) and str(found) in _UNWRITABLE:
-            return current_home().unwritable(found)
-        if isinstance(found, OSError) and found.errno in {errno.EACCES, errno.EROFS}:
-            home = current_home()
-            if home.root in Path(str(found.filename)).parents:
-                return home.unwritable(found)
-        found = found.__cause__ or found.__context__
+    home, found = current_home(), None
+    cause: BaseException | None = error
+    while cause is not None and found is None:
+        found = _why(home, cause)
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def _why(home: Home, error: BaseException) -> HomeError | None:
+    if isinstance(error, Exception) and home.is_of_a_full_disk(error):
+        return home.full(error)
+    if isinstance(error, FileNotFoundError):
+        return missing(error, home.lakehouse)
+    if isinstance(error, sqlite3.OperationalError) and str(error) in _UNWRITABLE:
+        return home.unwritable(error)
+    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EROFS}:
+        inside = home.root in Path(str(error.filename)).parents
+        return home.unwritable(error) if inside else None
     return None
 
 

@@ -1,6 +1,7 @@
 """Change a declaration knowing what it touches: plan, apply, owners."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,15 +14,17 @@ from flywheel_assets.cli.app import (
     LOOK,
     AsJson,
     app,
+    completed,
     console,
     escaped,
+    find,
     opened,
     print_json,
     say,
 )
 from flywheel_assets.cli.planned import as_json as told
 from flywheel_assets.cli.planned import show
-from flywheel_assets.errors import many
+from flywheel_assets.errors import HomeError, many, nearest
 from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import current_home
 
@@ -112,21 +115,30 @@ def _tell(step: "Step") -> None:
 
 @app.command(name="owners", rich_help_panel=CHANGE)
 def show_owners(
+    flywheel: Annotated[
+        str | None,
+        typer.Argument(
+            help="Whose tables alone are shown: those that it is made of, and its own.",
+            autocompletion=completed,
+        ),
+    ] = None,
+    of: Annotated[
+        list[str] | None, typer.Option(help="Only what this owner has; may be given repeatedly.")
+    ] = None,
     codeowners: Annotated[
-        Path | None, typer.Option(help="Write a CODEOWNERS file, by file of declarations.")
+        Path | None, typer.Option(help="Write a CODEOWNERS file of all that is declared.")
     ] = None,
     organization: Annotated[str, typer.Option(help="Before the team's name there.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Say who owns what, in the order of the loop, and what nobody can be called about."""
-    from flywheel_assets.changes import owners
     from flywheel_assets.changes.owners import code_owners, on_call
     from flywheel_assets.project import declared
 
     if codeowners is not None:
         codeowners.parent.mkdir(parents=True, exist_ok=True)
         codeowners.write_text(code_owners(declared(), organization), encoding="utf-8")
-    whose = owners(declared())
+    whose = _owned(flywheel, of or ())
     if as_json:
         told = {t: {"owners": o, "on_call": on_call(o)} for t, o in whose.items()}
         print_json(told)
@@ -135,6 +147,22 @@ def show_owners(
     for table, names in whose.items():
         shown.add_row(table, ", ".join(names), ", ".join(on_call(names)) or "nobody: no address")
     console.print(shown)
+
+
+def _owned(flywheel: str | None, of: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Give the owners of tables: of those of a flywheel, of those that some owners have."""
+    from flywheel_assets.changes import owners
+    from flywheel_assets.project import declared
+
+    whose = owners(declared())
+    valid = {name for names in whose.values() for name in names}
+    for name in of:
+        if name not in valid:
+            raise HomeError(
+                expected="somebody who owns a table", found=name, remedy=nearest(name, valid)
+            )
+    tables = whose if flywheel is None else owners([find(flywheel)])
+    return {t: whose[t] for t in tables if not of or not {*of}.isdisjoint(whose[t])}
 
 
 @app.command(rich_help_panel=LOOK)

@@ -1,6 +1,7 @@
 """Say what is made of a column, and what it is made of: impact."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from flywheel_assets.stores.home import current_home
 if TYPE_CHECKING:
     from flywheel_assets.changes import Column, Lineage
     from flywheel_assets.declare.flywheel import Flywheel
+    from flywheel_assets.stores.promotions import Champion
 
 SHOWN = 5
 
@@ -27,7 +29,8 @@ def impact(
     """Say what is made of a column, by column, to the decision and its owner.
 
     Beside each model stands how much its metric loses without the features concerned: their
-    permutation importance for the version that was judged last.
+    permutation importance for the champion, or, where none was measured, for the version that was
+    judged last; which one is said.
     """
     from flywheel_assets.changes import lineage, owners
     from flywheel_assets.project import declared
@@ -79,22 +82,37 @@ def _used(
     columns: list["Column"], wheels: Iterable["Flywheel"], tables: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """Say, by model, how important those of its features are that are among some columns."""
-    from flywheel_assets.dagster_assets.importance import newest_importance
+    from flywheel_assets.report.champions import important
+    from flywheel_assets.stores.promotions import Ledger
+    from flywheel_assets.stores.tables import Tables
 
-    home, found = current_home(), {}
+    lakehouse, found = Tables(current_home().lakehouse), {}
     for wheel in wheels:
         if f"{wheel.name}/model" not in tables:
             continue
-        rows = newest_importance(home, wheel).to_dicts()
+        standing = Ledger(lakehouse, wheel.name).champion(date.max)
+        rows = important(lakehouse, wheel, standing).to_dicts()
         names = {c.name for c in columns if c.table == f"{wheel.name}/training_set"}
         mine = [row for row in rows if row["feature"] in names]
         if mine:
             found[f"{wheel.name}/model"] = {
                 "version": mine[0]["version"],
+                "champion": standing.version if standing else None,
+                "whose": _whose(mine[0]["version"], standing),
                 "metric": mine[0]["metric"],
                 "importance": {row["feature"]: row["importance"] for row in mine},
             }
     return found
+
+
+def _whose(version: int, standing: "Champion | None") -> str:
+    """Say which version was measured, and what it is to the one that decides."""
+    if standing is None:
+        return f"version {version}, judged last; none decides yet"
+    if version != standing.judged_version:
+        return f"version {version}, judged last; version {standing.version} decides"
+    again = "" if version == standing.version else f", trained again as version {standing.version}"
+    return f"version {version}, the champion{again}"
 
 
 def _how_much(told: dict[str, Any]) -> str:
@@ -103,4 +121,4 @@ def _how_much(told: dict[str, Any]) -> str:
     lines = [f"{name} {lost:+.4f}" for name, lost in list(told["importance"].items())[:SHOWN]]
     more = len(told["importance"]) - SHOWN
     rest = [f"and {more} more"] if more > 0 else []
-    return "\n".join([f"{told['metric']} lost, version {told['version']}:", *lines, *rest])
+    return "\n".join([f"{told['metric']} lost, {told['whose']}:", *lines, *rest])

@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from flywheel_assets.cli.app import (
     say,
 )
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
 
@@ -36,7 +38,7 @@ from flywheel_assets.stores.home import current_home
 @app.command(rich_help_panel=LOOK)
 def performance(first: From, last: To, name: Name = None, as_json: AsJson = False) -> None:
     """Measure decisions whose outcome has matured: those decided from the first to the last day."""
-    from flywheel_assets.stages.performance import pooled
+    from flywheel_assets.stages.performance import by_rule, pooled
     from flywheel_assets.stages.training_set import training_schema
     from flywheel_assets.stores.tables import Tables
 
@@ -58,9 +60,11 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
             remedy=f"run to {last.date() + wait} first: outcomes take {many(wait.days, 'day')} to "
             "mature",
         )
-    ranked = pooled(matured, flywheel)
+    ranked, ruled = pooled(matured, flywheel), by_rule(matured, flywheel)
+    n_days = matured[PARTITION].n_unique()
     if as_json:
-        print_json(ranked.to_dicts())
+        beside = {"n_days": n_days, "n_days_by_bootstrap_rule": len(ruled)}
+        print_json([{**row, **beside} for row in ranked.to_dicts()])
         return
     shown = Table("ranking", "decisions", "ROC AUC", "precision at capacity")
     for row in ranked.iter_rows(named=True):
@@ -68,6 +72,21 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
         precision = f"{row['precision_at_capacity']:.4f}"
         shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
     console.print(shown)
+    say(_who_decided(ruled, n_days))
+
+
+def _who_decided(ruled: Sequence[date], n_days: int) -> str:
+    if not ruled:
+        return f"Models decided on {'the' if n_days == 1 else 'each'} day: the score is theirs."
+    which = (
+        f"the {many(n_days, 'day')}"
+        if len(ruled) == n_days
+        else f"{len(ruled):,} of {many(n_days, 'day')}, from {ruled[0]} to {ruled[-1]}"
+    )
+    return (
+        f"The bootstrap rule decided on {which}: the score is then what it ranks by, and tells "
+        "of no model."
+    )
 
 
 def _require_tables(flywheel: Flywheel) -> None:

@@ -32,7 +32,7 @@ def replay_rejected(
         counts = (done.accepted, done.duplicate, done.conflict, done.rejected)
         shown.add_row(name, *(f"{n:,}" for n in counts))
     console.print(shown)
-    say("Rejected records of files: mend the contract, then flywheel run --again for their days.")
+    say("What files or tables told is not replayed: flywheel rejected says what to do about it.")
 
 
 @app.command(rich_help_panel=MEND)

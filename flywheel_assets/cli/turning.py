@@ -84,6 +84,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     shown: Shown,
     **how: bool,
 ) -> Turned:
+    from flywheel_assets.dagster_assets.stopped import turn_files
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
 
@@ -96,14 +97,14 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     given = sources(flywheel, source.resolve()) if source else {}
     _check_range(first, last)
     ongoing = last >= today() - DAY
-    runs = list(replay(flywheel, first, last))
+    total = sum(weight(run) for run in replay(flywheel, first, last))
     with alone(home, "flywheel run"):
         announce(home)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
         turner = Turner(home, declared(), **how)
-        with shown(sum(weight(r) for r in runs)) as step:
-            turner.turn(runs, step)
+        with shown(total) as step:
+            turn_files(turner, flywheel, first, last, step)
         return turned(turner, flywheel, first, last, left)
 
 

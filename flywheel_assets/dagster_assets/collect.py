@@ -32,7 +32,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
 )
 from flywheel_assets.report import figures
-from flywheel_assets.report.flow import told
+from flywheel_assets.report.rejected import told
 from flywheel_assets.stages import checks
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (

@@ -40,7 +40,7 @@ def assets(build: Build, things: Catalog) -> list[dg.AssetsDefinition | dg.Asset
         *(features_asset(build, v) for v in things.views),
         *(training_set_asset(build, f) for f in wheels),
         *(model_asset(build, f) for f in wheels),
-        *(decisions_asset(build, f) for f in wheels),
+        *(decisions_asset(build, f, [o.name for o in wheels if o is not f]) for f in wheels),
         *(shown(f) for f in wheels),
         *(performance_asset(build, f) for f in wheels),
         *(drift_asset(build, f) for f in wheels),

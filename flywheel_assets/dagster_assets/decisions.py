@@ -1,7 +1,7 @@
 """<flywheel>/decisions, and the product that reads them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,21 +15,25 @@ from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.model import DecideConfig, ledger_scorer
 from flywheel_assets.dagster_assets.pages import run_url
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
-from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of, registered_name
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
+from flywheel_assets.declare.rules import DECISION_ID
 from flywheel_assets.errors import MissingPartitionError, PublishedError, UnfitModelError
 from flywheel_assets.report import figures
 from flywheel_assets.report.ranking import propensities
 from flywheel_assets.stages import checks
+from flywheel_assets.stages.answers import answering, answers
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.contract import linking
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
 from flywheel_assets.stages.silence import LOOKED_BACK
+from flywheel_assets.stores.registry import registered_name
 
 
 def shown(flywheel: Flywheel) -> dg.AssetSpec:
@@ -43,8 +47,10 @@ def shown(flywheel: Flywheel) -> dg.AssetSpec:
     )
 
 
-def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
-    """Compile a policy."""
+def decisions_asset(
+    build: Build, flywheel: Flywheel, others: Collection[str] = ()
+) -> dg.AssetsDefinition:
+    """Compile a policy; ``others`` are the flywheels beside it."""
     key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
     sources = [f"features/{view.name}" for view in flywheel.views]
     sources.append(f"{flywheel.name}/model")
@@ -94,7 +100,8 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
             actions.update(dict(frame.group_by("action").len().iter_rows()))
         counted = build.tables.count_days(key, last - LOOKED_BACK, last)
         known = max(rows.filter(partition_date=last).height for rows in snapshots.values())
-        found.append([checks.decides(counted, build.settings.start, last, known)])
+        decides = checks.decides(counted, build.settings.start, last, known)
+        found.append([decides, _answers(build, flywheel, others, last)])
         version = champion_as_of(build, flywheel, last)
         shown: dict[str, Any] = {}
         if version is not None:
@@ -117,6 +124,17 @@ def decisions_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         )
 
     return body
+
+
+def _answers(build: Build, flywheel: Flywheel, others: Collection[str], last: date) -> checks.Check:
+    """Check what came in up to a day against the decisions that there are by then."""
+    told = {}
+    for fact in answering(flywheel):
+        schema = fact_schema(fact)
+        columns = {name: schema[name] for name in (*linking(fact), DECISION_ID)}
+        told[fact] = build.tables.read(f"organize/fct_{fact.name}", columns)
+    made = build.tables.read(f"{flywheel.name}/decisions", {DECISION_ID: pl.String()})
+    return answers(told, made, flywheel, others, last)
 
 
 def _numbers(frame: pl.DataFrame, flywheel: Flywheel) -> dict[str, float]:

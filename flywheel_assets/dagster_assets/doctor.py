@@ -10,10 +10,11 @@ import dagster as dg
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
-from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
+from flywheel_assets.dagster_assets.promotions import champion_as_of
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.stores.doctor import Finding, examine_stores
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.registry import registered_name
 
 
 def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:

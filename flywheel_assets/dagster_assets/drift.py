@@ -10,7 +10,6 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
-from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
@@ -30,6 +29,7 @@ from flywheel_assets.stages.drift import (
 )
 from flywheel_assets.stages.seen import seen, spine_schema
 from flywheel_assets.stages.training_set import LABEL, training_schema
+from flywheel_assets.stores.registry import registered_name
 
 LOOKED_BACK = timedelta(days=60)
 SHIFT, CALIBRATION = ("psi", "ks"), ("calibration_error",)

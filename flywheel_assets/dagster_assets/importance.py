@@ -8,13 +8,13 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.plots import WIDTH, as_markdown, draws_training
-from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.report import figures
 from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.registry import registered_name
 from flywheel_assets.stores.tables import Tables
 
 FILE = "permutation_importance"

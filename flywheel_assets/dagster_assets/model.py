@@ -11,12 +11,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.importance import keep_importance, shown_importance
 from flywheel_assets.dagster_assets.plots import as_markdown
-from flywheel_assets.dagster_assets.promotions import (
-    alias_check,
-    follow,
-    ledger_of,
-    registered_name,
-)
+from flywheel_assets.dagster_assets.promotions import alias_check, follow, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.dagster_assets.tracking import (
     describe_version,
@@ -36,7 +31,7 @@ from flywheel_assets.stages.model import rows_digest, scorer, training_digest, t
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
-from flywheel_assets.stores.registry import TrainingRows
+from flywheel_assets.stores.registry import TrainingRows, registered_name
 
 if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained
@@ -122,10 +117,12 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         frame = pl.DataFrame(rows, schema=MODEL_SCHEMA)
         build.tables.replace(key, frame, MODEL_SCHEMA, first, last, empty=False)
         follow(build, flywheel)
-        told = build.tables.read(key, MODEL_SCHEMA, None, last).select(PARTITION, "verdict")
+        told = build.tables.read(key, MODEL_SCHEMA, None, last)
+        # Of trainings from before it was said nothing is known.
+        said = told.select(PARTITION, "failed", "verdict").drop_nulls("failed").sort(PARTITION)
         attempts = {
-            day: verdict
-            for day, verdict in told.sort(PARTITION).collect().iter_rows()
+            day: (failed, verdict)
+            for day, failed, verdict in said.collect().iter_rows()
             if trains_on(model, day)
         }
         standing = ledger_of(build, flywheel).champion(last)
@@ -150,10 +147,14 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
     return body
 
 
+_NO_FIGURES = frozenset({"promoted", "reason", "failed", "value"})
+"""Of a verdict, what is no metric of its own on a version's run."""
+
+
 def _skipped(reason: str) -> dict[str, Any]:
     blank = dict.fromkeys(MODEL_SCHEMA)
     del blank[PARTITION]
-    return blank | {"trained": False, "promoted": False, "verdict": reason}
+    return blank | {"trained": False, "promoted": False, "failed": False, "verdict": reason}
 
 
 def _numbers(frame: pl.DataFrame, metric: str) -> dict[date, dict[str, float]]:
@@ -208,7 +209,7 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
     verdict, n_rows = asdict(made.verdict), made.n_rows
     if registered:
         n_rows = sources[registered[0]].n_rows
-        figures = {k: v for k, v in verdict.items() if k not in {"promoted", "reason", "value"}}
+        figures = {k: v for k, v in verdict.items() if k not in _NO_FIGURES}
         figures |= {flywheel.model.metric: verdict["value"], "n_rows": n_rows}
         for version in registered:
             build.registry.log_metrics(registered_name(flywheel), version, figures)

@@ -10,7 +10,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.model import ledger_scorer
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
-from flywheel_assets.dagster_assets.promotions import ledger_of, registered_name
+from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
@@ -34,6 +34,7 @@ from flywheel_assets.stages.performance import (
 )
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import decided_on, training_schema
+from flywheel_assets.stores.registry import registered_name
 
 
 def performance_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:

@@ -10,6 +10,7 @@ import polars as pl
 from flywheel_assets.changes.meaning import Meaning, meanings
 from flywheel_assets.changes.plan import Change, Grade, plan
 from flywheel_assets.dagster_assets.carrying import carry, stricter
+from flywheel_assets.dagster_assets.epochs import BESIDE, NOTHING_KNOWN, epochs_of, stage_of
 from flywheel_assets.dagster_assets.selection import whole
 from flywheel_assets.dagster_assets.speed import Speed
 from flywheel_assets.dagster_assets.turn import Run, Turner
@@ -25,10 +26,6 @@ HISTORY = frozenset({"model", "promotions", "decisions"})
 """What was trained, promoted and published stays; from its next turn on it follows."""
 
 PARTS = ("added", "changed", "removed", "touched", "carried")
-BESIDE = frozenset({"promotions"})
-"""What is written with another table, and has no runs of its own."""
-
-_NOTHING_KNOWN = Meaning(columns={})
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Step:
     @property
     def is_history(self) -> bool:
         """Whether what is there stays as it was made."""
-        return _stage(self.change.table) in HISTORY
+        return stage_of(self.change.table) in HISTORY
 
     @property
     def n_days(self) -> int:
@@ -92,7 +89,7 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
     wheels = {wheel.name: wheel for wheel in turning(home, flywheels)}
     after, everything = meanings(wheels.values()), cache(partial(meanings, flywheels))
     epochs = {
-        table: _epochs(kept, tables, table, is_declared=table in after)
+        table: epochs_of(kept, tables, table, is_declared=table in after)
         for table in dict.fromkeys([*after, *kept.tables()])
     }
     rules = stricter(tables, list(wheels.values()), after, epochs)
@@ -105,7 +102,7 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
             for c in _change(table, epoch, declared)
             if not _is_of(table, epoch, everything())
         ]
-        if differing and table in after and _stage(table) in HISTORY:
+        if differing and table in after and stage_of(table) in HISTORY:
             standing = _standing(held, differing, wheels[table.split("/")[0]])
             differing = [(e, c) for e, c in differing if e is standing or not c.recomputes]
         if not differing:
@@ -147,13 +144,6 @@ def unapplied(home: Home, flywheels: Sequence[Flywheel], turned: Flywheel) -> li
     ]
 
 
-def _epochs(kept: Declared, tables: Tables, table: str, *, is_declared: bool) -> list[Epoch]:
-    lost = kept.lost(table, tables) if is_declared else []
-    if lost:
-        return [Epoch(lost[0].first, lost[-1].last, _NOTHING_KNOWN)]
-    return kept.epochs(table) or _unknown(tables, table)
-
-
 def _spans(
     differing: Sequence[tuple[Epoch, Change]], *, recomputes: bool
 ) -> tuple[tuple[date, date], ...]:
@@ -178,11 +168,7 @@ def _standing(
 
 def _is_trained_otherwise(change: Change) -> bool:
     moved = {*change.added, *change.changed, *change.touched}
-    return _stage(change.table) == "model" and "version" in moved
-
-
-def _stage(table: str) -> str:
-    return table.rsplit("/", maxsplit=1)[-1]
+    return stage_of(change.table) == "model" and "version" in moved
 
 
 def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
@@ -191,7 +177,7 @@ def _from_now_on(step: Step, wheel: Flywheel, last: date) -> Step:
         ahead = (last + n * DAY for n in range(1, 8))
         first = next(day for day in ahead if trains_on(wheel.model, day))
         return replace(step, retrains=wheel.model.name, since=first)
-    if _stage(step.change.table) == "decisions":
+    if stage_of(step.change.table) == "decisions":
         return replace(step, decides=wheel.name, since=last + DAY)
     return step
 
@@ -205,13 +191,6 @@ def turning(home: Home, flywheels: Sequence[Flywheel]) -> list[Flywheel]:
     ]
 
 
-def _unknown(tables: Tables, table: str) -> list[Epoch]:
-    if _stage(table) in BESIDE or not tables.exists(table):
-        return []
-    days = tables.days(table)
-    return [Epoch(days[0], days[-1], _NOTHING_KNOWN)] if days else []
-
-
 def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) -> list[Step]:
     """List tables that are declared and have no partition yet, in a home that has some."""
     if not any(epochs.values()):
@@ -219,7 +198,7 @@ def _new(after: Mapping[str, Meaning], epochs: Mapping[str, Sequence[Epoch]]) ->
     return [
         Step(change, (), 0, None)
         for table in after
-        if not epochs[table] and _stage(table) not in BESIDE
+        if not epochs[table] and stage_of(table) not in BESIDE
         for change in plan({}, {table: after[table]})
     ]
 
@@ -291,7 +270,7 @@ def apply(
             carry(turner.home, turner.flywheels, after[table], table, step.carried)
         for first, last in step.ranges:
             if kept.lost(table, Tables(turner.home.lakehouse)):
-                kept.record(table, first, last, _NOTHING_KNOWN)
+                kept.record(table, first, last, NOTHING_KNOWN)
             run = Run(_materialized_with(table, turner), first, last)
             turner.force(run)
             progress(run)

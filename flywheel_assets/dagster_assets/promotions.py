@@ -8,13 +8,9 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError, PublishedError, nearest
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stores.promotions import PROMOTE, ROLLBACK, Champion, Ledger, earlier
+from flywheel_assets.stores.registry import registered_name
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-
-
-def registered_name(flywheel: Flywheel) -> str:
-    """Name a flywheel's model in the registry."""
-    return f"{flywheel.name}.{flywheel.model.name}"
 
 
 def ledger_of(build: Build, flywheel: Flywheel) -> Ledger:

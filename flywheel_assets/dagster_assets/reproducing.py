@@ -7,13 +7,12 @@ import polars as pl
 
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.model import version_scorer
-from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stages.model import rows_digest, scorer, train, training_digest
 from flywheel_assets.stages.predicted import Predicted
 from flywheel_assets.stages.training_set import training_schema
-from flywheel_assets.stores.registry import TrainingRows
+from flywheel_assets.stores.registry import TrainingRows, registered_name
 
 
 @dataclass(frozen=True)

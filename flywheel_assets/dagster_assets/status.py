@@ -11,14 +11,17 @@ import dagster as dg
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.epochs import BESIDE
 from flywheel_assets.dagster_assets.lost import lost
-from flywheel_assets.dagster_assets.planning import BESIDE, turning
-from flywheel_assets.dagster_assets.promotions import champion_as_of, registered_name
+from flywheel_assets.dagster_assets.planning import turning
+from flywheel_assets.dagster_assets.promotions import champion_as_of
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.report.rejected import rejections
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.registry import registered_name
 
 
 class Urgency(IntEnum):
@@ -49,7 +52,8 @@ class TableStatus:
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
         Checks whose newest verdict is a failure, each with its message; that a table is gone, too.
-        A model that was trained on somebody who was forgotten is warned of, while it decides.
+        A model that was trained on somebody who was forgotten is warned of, while it decides; so
+        is an observation of which many records were rejected lately.
     """
 
     table: str
@@ -83,6 +87,10 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
         said.setdefault(gone.where, []).append((f"{gone.what}; {gone.remedy}", False))
     for table, text in _saw_forgotten(build, flywheels):
         said.setdefault(table, []).append((text, True))
+    for one in rejections(home, flywheels):
+        if one.need_attention:
+            text = f"rejected: {one.said}: {one.to_do}; flywheel rejected shows them"
+            said.setdefault(f"collect/{one.observation}", []).append((text, True))
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():

@@ -11,12 +11,11 @@ from flywheel_assets.dagster_assets.judged import judged_figures
 from flywheel_assets.dagster_assets.model_card import model_words, version_words
 from flywheel_assets.dagster_assets.pages import partition_page, run_url
 from flywheel_assets.dagster_assets.plots import draws_training
-from flywheel_assets.dagster_assets.promotions import registered_name
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.drawing import picture
 from flywheel_assets.stages.predicted import Scorer
 from flywheel_assets.stores.promotions import Champion
-from flywheel_assets.stores.registry import TrainingRows
+from flywheel_assets.stores.registry import TrainingRows, registered_name
 
 if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained

@@ -59,13 +59,14 @@ def champions(tables: Tables, flywheel: Flywheel, last: date) -> Champions:
         version=standing.version if standing else None,
         since=standing.since if standing else None,
         trainings=trainings.to_dicts(),
-        important=_important(tables, flywheel, last, standing),
+        important=important(tables, flywheel, standing, last),
     )
 
 
-def _important(
-    tables: Tables, flywheel: Flywheel, last: date, standing: Champion | None
+def important(
+    tables: Tables, flywheel: Flywheel, standing: Champion | None, last: date | None = None
 ) -> pl.DataFrame:
+    """Give what the features of the champion are worth: see `Champions.important`."""
     rows = tables.read(f"{flywheel.name}/importance", IMPORTANCE_SCHEMA, None, last).collect()
     order = ["importance", "feature"]
     newest = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max())

@@ -1,21 +1,19 @@
 """How fresh each table is, how much is in it, whose it is, and what was rejected."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
 from flywheel_assets.changes.owners import on_call, owners
-from flywheel_assets.declare.flywheel import STAGES, Flywheel, catalog
+from flywheel_assets.declare.flywheel import STAGES, Flywheel
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.report.rejected import LOOKED_BACK, Rejected, Rejections, rejections
 from flywheel_assets.stages.clock import DAY, days
-from flywheel_assets.stages.collect import REJECTED_SCHEMA
 from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
 
-LOOKED_BACK = timedelta(days=28)
 NAMED = 8
 """How many reasons of rejection are named."""
 _AFTER = (*STAGES, "performance", "drift")
@@ -44,17 +42,6 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A reason for which records were rejected lately, and how many."""
-
-    observation: str
-    reason: str
-    n_records: int
-    since: date
-    until: date
-
-
-@dataclass(frozen=True)
 class Flow:
     """What flows through the stages.
 
@@ -62,16 +49,15 @@ class Flow:
     ----------
     last : date, optional
         The newest partition of any table; None where nothing was made.
-    collected : int
-        Records of the newest 28 days, beside which `rejected` stands.
+    rejections : tuple of Rejections
+        By observation.
     missed : int
         Days that have closed since, in a home that goes on.
     """
 
     last: date | None
     tables: list[Table]
-    rejected: list[Rejected]
-    collected: int
+    rejections: tuple[Rejections, ...] = ()
     missed: int = 0
 
     def newest(self, table: str) -> date | None:
@@ -79,9 +65,20 @@ class Flow:
         return next(one.newest for one in self.tables if one.name == table)
 
     @property
+    def rejected(self) -> list[Rejected]:
+        """Why records were rejected in the newest 28 days, the most frequent reason first."""
+        found = [one for rejections in self.rejections for one in rejections.reasons]
+        return sorted(found, key=lambda one: (-one.n_records, one.observation, one.reason))
+
+    @property
     def n_rejected(self) -> int:
         """Records that were rejected in the newest 28 days."""
-        return sum(one.n_records for one in self.rejected)
+        return sum(one.n_rejected for one in self.rejections)
+
+    @property
+    def collected(self) -> int:
+        """Records of the same days that were not."""
+        return sum(one.collected for one in self.rejections)
 
     @property
     def on_call(self) -> list[str]:
@@ -104,7 +101,7 @@ def flow(home: Home, flywheel: Flywheel, closed: date | None = None) -> Flow:
     last = max((day for day in made.values() if day), default=None)
     if last is None:
         blank = [Table(n, _stage(n), o, None, 0, ()) for n, o in whose.items()]
-        return Flow(None, _ordered(blank), [], 0)
+        return Flow(None, _ordered(blank))
     first = last - LOOKED_BACK + DAY
     found = []
     for name, names in whose.items():
@@ -120,15 +117,10 @@ def flow(home: Home, flywheel: Flywheel, closed: date | None = None) -> Flow:
                 rows=tuple(counts.get(day, 0) for day in days(first, last)),
             )
         )
-    mine = {f"collect/{o.name}" for o in catalog([flywheel]).observations}
     return Flow(
         last=last,
         tables=_ordered(found),
-        rejected=sorted(
-            _rejected(tables, flywheel, first, last),
-            key=lambda one: (-one.n_records, one.observation, one.reason),
-        ),
-        collected=sum(sum(t.rows) for t in found if t.name in mine),
+        rejections=tuple(rejections(home, [flywheel])),
         missed=max((closed - last).days, 0) if closed else 0,
     )
 
@@ -154,26 +146,3 @@ def _made(tables: Tables, declared: Declared, name: str) -> date | None:
 def _counts(tables: Tables, name: str, first: date, last: date) -> dict[date, int]:
     rows = tables.read(name, {PARTITION: pl.Date()}, first, last)
     return dict(rows.group_by(PARTITION).len().collect().iter_rows())
-
-
-def told(reason: pl.Expr) -> pl.Expr:
-    """Keep of a reason what was expected first: what was found may be somebody's.
-
-    Examples
-    --------
-    >>> said = pl.DataFrame({"reason": ["age: expected 0 or more, found -7; name: required, ..."]})
-    >>> said.select(told(pl.col("reason"))).item()
-    'age: expected 0 or more'
-    """
-    return reason.str.replace(r"(?s), found .*$", "")
-
-
-def _rejected(tables: Tables, flywheel: Flywheel, first: date, last: date) -> Iterator[Rejected]:
-    day = pl.col(PARTITION)
-    for observation in catalog([flywheel]).observations:
-        rows = tables.read(f"collect/{observation.name}_rejected", REJECTED_SCHEMA, first, last)
-        grouped = rows.group_by(told(pl.col("reason"))).agg(
-            pl.len().alias("n"), day.min().alias("since"), day.max().alias("until")
-        )
-        for reason, n, since, until in grouped.collect().iter_rows():
-            yield Rejected(observation.name, str(reason), n, since, until)

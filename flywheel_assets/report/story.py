@@ -14,8 +14,6 @@ from flywheel_assets.report.worth import Worth
 from flywheel_assets.stages.alternatives import BOOTSTRAP, LOGGED
 from flywheel_assets.stages.drift import ERROR
 
-MANY_REJECTED = 0.05
-"""From which share of the records on their rejection needs attention."""
 REFUSALS = 3
 """After how many trainings in a row that were not promoted somebody should look."""
 
@@ -162,15 +160,9 @@ def _late(flow: Flow) -> Iterator[Matter]:
 
 
 def _rejections(flow: Flow) -> Iterator[Matter]:
-    total = flow.n_rejected + flow.collected
-    if total and flow.n_rejected / total >= MANY_REJECTED:
-        most = flow.rejected[0]
-        yield Matter(
-            "warn",
-            f"{percent(flow.n_rejected / total)} of what was reported was rejected, most of it by "
-            f"{most.observation}: {most.reason}.",
-            "Mend the source, or widen the contract and run flywheel replay-rejected.",
-        )
+    for one in flow.rejections:
+        if one.need_attention:
+            yield Matter("warn", f"{one.said}.", f"{one.to_do[0].upper()}{one.to_do[1:]}.")
 
 
 def _drifted(drift: Drifting, flywheel: Flywheel, failed: Sequence[Failed]) -> Iterator[Matter]:

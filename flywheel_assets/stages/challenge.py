@@ -13,7 +13,7 @@ from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import many
 from flywheel_assets.stages.change import since_change
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.gate import REFUSED, Verdict, compared_with, judge, refused
+from flywheel_assets.stages.gate import Verdict, compared_with, judge, refused
 from flywheel_assets.stages.model import train
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.training_set import LABEL
@@ -40,6 +40,7 @@ MODEL_SCHEMA: dict[str, pl.DataType] = {
     "policy_gain": pl.Float64(),
     "policy_gain_lower": pl.Float64(),
     "promoted": pl.Boolean(),
+    "failed": pl.Boolean(),
     "verdict": pl.String(),
 }
 MODEL_COLUMNS = {
@@ -60,10 +61,10 @@ MODEL_COLUMNS = {
     "policy_gain": "That less the champion's, or the bootstrap rule's; null without support.",
     "policy_gain_lower": "The lower bound of the policy's gain.",
     "promoted": "Whether it decides from this partition on.",
+    "failed": "Whether it came to an error, which is no verdict of the gate.",
     "verdict": "Why.",
 }
 
-_CANNOT = "it cannot "
 _ALL = "trained again on everything, "
 
 Admit = Callable[["Trained", pl.DataFrame], Scorer]
@@ -156,32 +157,19 @@ def challenge(
         return Challenge(refused(lacking), *counts)
     made = _made(older, holdout, flywheel, admit)
     if isinstance(made, str):
-        return Challenge(refused(made), *counts)
+        return Challenge(refused(made, failed=True), *counts)
     judged, shown = made
     verdict = judge(flywheel, holdout, shown, compared_with(champion, holdout, flywheel))
     if not verdict.promoted or not flywheel.model.gate.refit:
         return Challenge(verdict, *counts, judged, judged if verdict.promoted else None)
     again = _made(inside, holdout, flywheel, admit)
     if isinstance(again, str):
-        return Challenge(refused(f"{_ALL}{again}"), *counts, judged)
+        return Challenge(refused(f"{_ALL}{again}", failed=True), *counts, judged)
     final, shown = again
     if not np.isfinite(shown.expected).all():
         reason = f"{_ALL}it scores NaN or infinity"
         return Challenge(refused(reason), *counts, judged)
     return Challenge(verdict, *counts, judged, final)
-
-
-def failed(verdict: str) -> bool:
-    """Say whether a verdict tells of an error: nothing was there to be judged.
-
-    Examples
-    --------
-    >>> failed("refused: it cannot be trained: RuntimeError: boom")
-    True
-    >>> failed("refused: roc_auc .49 is below .5")
-    False
-    """
-    return verdict.removeprefix(REFUSED).removeprefix(_ALL).startswith(_CANNOT)
 
 
 def window(flywheel: Flywheel, day: date) -> tuple[date, date]:
@@ -207,4 +195,4 @@ def _made(
         step = "score the decisions it is judged on"
         return made, admitted(holdout)
     except Exception as error:  # noqa: BLE001  whatever an estimator raises, the champion stays
-        return f"{_CANNOT}{step}: {type(error).__name__}: {error}"
+        return f"it cannot {step}: {type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     RETRACTS,
 )
-from flywheel_assets.stages.challenge import failed
+from flywheel_assets.errors import many
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.silence import silent_since
 from flywheel_assets.stages.training_set import LABEL
@@ -50,7 +50,7 @@ BLOCKING: dict[str, tuple[str, ...]] = {
 }
 WARNING: dict[str, tuple[str, ...]] = {
     "collect": ("comes_in",),
-    "decisions": ("decides",),
+    "decisions": ("decides", "answers"),
     "training_set": ("label_rate",),
     "model": ("trains", "metric_range", "aliases_follow_the_ledger"),
     "performance": ("accounted_for",),
@@ -70,13 +70,13 @@ def collect(
     ).height
     total = int(accounts["received"].sum())
     return [
-        _count("contract", missing, "rows without a required value"),
+        _count("contract", missing, "row", "without a required value"),
         _unique("unique_ids", rows, [OBSERVATION_ID]),
         Check(
             name="accounted_for",
             passed=off == 0 and total == received,
-            message=f"{received} records read, {total} accounted for, {off} days that do not add "
-            "up: collected + rejected + duplicates",
+            message=f"{many(received, 'record')} read, {total:,} accounted for, {many(off, 'day')} "
+            "on which collected + rejected + duplicates is another number",
         ),
         _known(rows),
     ]
@@ -123,7 +123,7 @@ def features(rows: pl.DataFrame, keys: Sequence[str]) -> list[Check]:
     late = rows.filter(pl.col(AS_OF).dt.date() != pl.col(PARTITION) + pl.duration(days=1)).height
     return [
         _unique("one_row_for_each_entity", rows, [PARTITION, *keys]),
-        _count("as_of_its_close", late, "rows that are not as of the close of their day"),
+        _count("as_of_its_close", late, "row", "not as of the close of the day"),
     ]
 
 
@@ -140,7 +140,7 @@ def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
     share = float(rate) if isinstance(rate, float) else None
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
-        _count("labels", wrong, "outcomes that are neither 0 nor 1"),
+        _count("labels", wrong, "outcome", "neither 0 nor 1"),
         _as_decided(rows, again),
         Check(
             name="label_rate",
@@ -156,25 +156,27 @@ def model(rows: pl.DataFrame) -> list[Check]:
     value = pl.col("value")
     share = pl.col("metric").is_in(["roc_auc", "average_precision"])
     wrong = rows.filter(~value.is_finite() | (share & ~value.is_between(0, 1))).height
-    what = "metrics that are not numbers, or areas outside 0 to 1"
-    return [_count("metric_range", wrong, what, warns=True)]
+    which = "no number, or an area outside 0 to 1"
+    return [_count("metric_range", wrong, "metric", which, warns=True)]
 
 
-def trains(attempts: Mapping[date, str]) -> Check:
+def trains(attempts: Mapping[date, tuple[bool, str]]) -> Check:
     """Check that the newest training came to a verdict; an error is none.
 
     Parameters
     ----------
-    attempts : mapping of date to str
-        The verdict of each day that trains, in the order of days.
+    attempts : mapping of date to (bool, str)
+        Whether the training of each day that trains failed, and its verdict, in the order of days.
     """
     since = None
-    for day, verdict in attempts.items():
-        since = (since or day) if failed(verdict) else None
-    message = "the newest training came to a verdict" if attempts else "nothing to train yet"
+    for day, (failed, _) in attempts.items():
+        since = (since or day) if failed else None
+    message = (
+        "the newest training came to a verdict" if attempts else "no training yet that says so"
+    )
     if since is not None:
         day = max(attempts)
-        message = f"the training of {day}: {attempts[day]}; so it is since {since}"
+        message = f"the training of {day}: {attempts[day][1]}; so it is since {since}"
     return Check(name="trains", passed=since is None, message=message, warns=True)
 
 
@@ -199,7 +201,7 @@ def decides(counts: Mapping[date, int], start: date, last: date, known: int) -> 
     if wrong is not None:
         wrong += f"; of {known} that are known on {last} the policy considers none"
     return Check(
-        name="decides", passed=wrong is None, message=wrong or f"{n} decisions", warns=True
+        name="decides", passed=wrong is None, message=wrong or many(n, "decision"), warns=True
     )
 
 
@@ -218,10 +220,8 @@ def decisions(rows: pl.DataFrame, flywheel: Flywheel) -> list[Check]:
     improbable = rows.filter(chance.is_null() | (chance <= 0) | (chance > 1)).height
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
-        _count(
-            "score_range", broken + outside, f"scores that are not {expected}, or a model's null"
-        ),
-        _count("propensities", improbable, "propensities outside (0, 1]"),
+        _count("score_range", broken + outside, "score", f"not {expected}, or a model's null"),
+        _count("propensities", improbable, "chance", "of an action outside (0, 1]"),
     ]
 
 
@@ -232,7 +232,7 @@ def performance(rows: pl.DataFrame, matured: int) -> list[Check]:
         Check(
             name="accounted_for",
             passed=spoken == matured,
-            message=f"{spoken} of {matured} matured decisions",
+            message=f"{spoken:,} of {many(matured, 'matured decision')}",
             warns=True,
         )
     ]
@@ -250,18 +250,21 @@ def _as_decided(rows: pl.DataFrame, again: pl.DataFrame) -> Check:
             differ[name] = int(other.sum())
     worst = sorted(differ, key=lambda name: -differ[name])[:3]
     named = "".join(f", {differ[name]} of {name}" for name in worst)
-    what = f"features that are not what the decision saw{named} (of {rows.height} decisions)"
-    return _count("features_as_decided", sum(differ.values()), what)
+    decided = many(rows.height, "decision")
+    which = f"other than what the decision saw{named} (of {decided})"
+    return _count("features_as_decided", sum(differ.values()), "feature", which)
 
 
-def _count(name: str, wrong: int, what: str, *, warns: bool = False) -> Check:
-    return Check(name=name, passed=wrong == 0, message=f"{wrong} {what}", warns=warns)
+def _count(name: str, wrong: int, one: str, which: str, *, warns: bool = False) -> Check:
+    message = f"{many(wrong, one)} {which}"
+    return Check(name=name, passed=wrong == 0, message=message, warns=warns)
 
 
 def _unique(name: str, rows: pl.DataFrame, columns: Sequence[str]) -> Check:
-    return _count(name, rows.height - rows.select(columns).n_unique(), "rows that stand twice")
+    surplus = rows.height - rows.select(columns).n_unique()
+    return _count(name, surplus, "row", f"beyond the first of the same {' and '.join(columns)}")
 
 
 def _known(rows: pl.DataFrame) -> Check:
     late = rows.filter(pl.col(KNOWN_AT).dt.date() > pl.col(PARTITION)).height
-    return _count("known_on_its_day", late, "rows known only after their day had closed")
+    return _count("known_on_its_day", late, "row", "known only after the day had closed")

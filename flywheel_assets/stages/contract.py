@@ -32,9 +32,13 @@ def declared(fact: Fact) -> dict[str, bool]:
 def needed(fact: Fact) -> list[str]:
     """Name the fact's columns that its checks look at."""
     named = [column for r in fact.references for column in r.columns]
+    return list(dict.fromkeys([*linking(fact), *fact.unique, *named]))
+
+
+def linking(fact: Fact) -> list[str]:
+    """Name the fact's columns that say which of its rows stand."""
     cancels = [CANCELS] if fact.cancellation else []
-    links = [PARTITION, OBSERVATION_ID, KNOWN_AT, CORRECTS, RETRACTS]
-    return list(dict.fromkeys([*links, *cancels, *fact.unique, *named]))
+    return [PARTITION, OBSERVATION_ID, KNOWN_AT, CORRECTS, RETRACTS, *cancels]
 
 
 def check(
@@ -51,13 +55,13 @@ def check(
     dimensions : mapping of str to LazyFrame
         The tables that are referred to, by name.
     """
-    standing = _standing(rows, fact)
-    unique = [_unique(standing, fact, last)] if fact.unique else []
-    upto = standing.filter(pl.col(PARTITION) <= last)
+    left = standing(rows, fact)
+    unique = [_unique(left, fact, last)] if fact.unique else []
+    upto = left.filter(pl.col(PARTITION) <= last)
     return unique + [_refers(upto, dimensions[r.table], fact, r) for r in fact.references]
 
 
-def _standing(rows: pl.LazyFrame, fact: Fact) -> pl.LazyFrame:
+def standing(rows: pl.LazyFrame, fact: Fact) -> pl.LazyFrame:
     """Leave one row of each observation, its last correction, and none where it is withdrawn.
 
     Nor are rows left that cancel.
@@ -90,8 +94,8 @@ def _unique(rows: pl.LazyFrame, fact: Fact, last: date) -> Check:
     return Check(
         UNIQUE,
         passed=False,
-        message=f"{found.height} values of {named} that two rows or more share, since "
-        f"{found['_since'][0]}, {_examples(found, keys)} first: have surplus rows retracted, or "
+        message=f"{many(found.height, 'value')} of {named} that two rows or more share, since "
+        f"{found['_since'][0]}, {examples(found, keys)} first: have surplus rows retracted, or "
         f"corrected, or declare what else tells them apart in unique of fact {fact.name!r}",
     )
 
@@ -116,7 +120,7 @@ def _refers(rows: pl.LazyFrame, dimension: pl.LazyFrame, fact: Fact, reference: 
         passed=False,
         message=f"{many(found.height, 'value')} of {named}, in {many(n_rows, 'row')}, that "
         f"{reference.table} does not have, since {found['_since'][0]}, "
-        f"{_examples(found, columns)} first: the rows of fact {fact.name!r} stay; have "
+        f"{examples(found, columns)} first: the rows of fact {fact.name!r} stay; have "
         f"{', '.join(source.owners)} report them as {source.name}, or correct the rows",
         warns=warns,
     )
@@ -126,7 +130,8 @@ def _name(reference: Reference) -> str:
     return f"in_{reference.dimension.name}"
 
 
-def _examples(found: pl.DataFrame, columns: Sequence[str]) -> str:
+def examples(found: pl.DataFrame, columns: Sequence[str]) -> str:
+    """Name the first few rows, by some of their columns."""
     # Each value beside its name: forgetting finds a short id by that alone.
     rows = found.select(columns).head(_SHOWN).iter_rows(named=True)
     return ", ".join(" and ".join(f"{k}={v}" for k, v in row.items()) for row in rows)

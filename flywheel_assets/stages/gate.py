@@ -26,6 +26,8 @@ class Verdict:
     promoted : bool
     reason : str
         Why; of a refusal, each bar that was missed, and by how much.
+    failed : bool
+        Whether it came to an error, which is no verdict of the gate.
     value, champion_value : float, optional
         The declared metric, on the same rows.
     gain, gain_lower, gain_upper : float, optional
@@ -41,6 +43,7 @@ class Verdict:
 
     promoted: bool
     reason: str
+    failed: bool = False
     value: float | None = None
     champion_value: float | None = None
     gain: float | None = None
@@ -55,9 +58,9 @@ class Verdict:
 REFUSED = "refused: "
 
 
-def refused(reason: str) -> Verdict:
+def refused(reason: str, *, failed: bool = False) -> Verdict:
     """Keep the champion, whatever the challenger might have shown."""
-    return Verdict(promoted=False, reason=f"{REFUSED}{reason}")
+    return Verdict(promoted=False, reason=f"{REFUSED}{reason}", failed=failed)
 
 
 def judge(

@@ -1,6 +1,7 @@
 """Performance: what the decisions that matured were worth, beside simpler rankings."""
 
 from collections.abc import Iterator
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.metrics import qini, roc_auc, uplift_at_k
-from flywheel_assets.stages.training_set import LABEL, REWARD
+from flywheel_assets.stages.training_set import LABEL, REWARD, decided_on
 
 SCORE = "score"
 PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
@@ -95,6 +96,18 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(found)
+
+
+def by_rule(matured: pl.DataFrame, flywheel: Flywheel) -> list[date]:
+    """Name the days on which the bootstrap rule decided: their score is the rule's, no model's.
+
+    Parameters
+    ----------
+    matured : DataFrame
+        Rows of ``<flywheel>/training_set``.
+    """
+    ruled = matured.filter(pl.col("model_version").is_null())[PARTITION].unique().sort()
+    return [decided_on(flywheel, day) for day in ruled]
 
 
 def _rankings(rows: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[str, pl.Series]]:

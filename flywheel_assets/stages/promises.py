@@ -39,6 +39,7 @@ PROMISES: dict[str, Promise] = {
         "Decisions are about somebody, where they were before.",
         "look at candidates= and the filters of the policy, and at the features that they ask",
     ),
+    "answers": Promise("What answers a decision names one that was made.", ""),
     "one_row_for_each_entity": Promise("An entity has one row a day.", _AGAIN),
     "as_of_its_close": Promise("Features stand for the midnight (UTC) that ends the day.", _AGAIN),
     "unique_decisions": Promise("No decision_id stands twice.", _AGAIN),

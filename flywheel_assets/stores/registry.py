@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Self
 
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.models import PARTITION_TAG, Models
 
@@ -15,6 +16,18 @@ _LONGEST = 5_000
 JUDGED, SOURCE = "flywheel.judged_version", "flywheel.training_rows"
 FORGOTTEN = "flywheel.forgotten"
 """The receipts of the people who were forgotten after a version had been trained on them."""
+
+
+def registered_name(flywheel: Flywheel) -> str:
+    """Name a flywheel's model in the registry.
+
+    Examples
+    --------
+    >>> from flywheel_assets.flywheels.repurchase import repurchase
+    >>> registered_name(repurchase)
+    'repurchase.order_probability'
+    """
+    return f"{flywheel.name}.{flywheel.model.name}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""A day's file that cannot be read stops that day and those after it, not those before."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from flywheel_assets import DailyFiles, TableFile
+from flywheel_assets.project import declared
+from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
+from flywheel_tests.test_went_wrong import FIRST, N_DAYS, visits  # noqa: F401  fixtures
+
+DAY = timedelta(days=1)
+BAD = FIRST + 5 * DAY
+LAST = FIRST + (N_DAYS - 1) * DAY
+
+
+@pytest.fixture
+def daily(
+    inside: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Write the visits as a file for each day, and declare them so."""
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    rows = pl.read_csv(visits)
+    for n in range(N_DAYS):
+        day = str(FIRST + n * DAY)
+        rows.filter(pl.col("visited at").str.starts_with(day)).write_csv(folder / f"{day}.csv")
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    [view] = wheel.views
+    visit = view.fact.observation
+    assert isinstance(visit.source, TableFile)
+    source = DailyFiles(
+        path=str(folder),
+        event_time="visited at",
+        time_zone="Europe/London",
+        columns=visit.source.columns,
+        every_day=True,
+    )
+    fact = replace(view.fact, observation=replace(visit, source=source))
+    features, outcome = replace(view, fact=fact), replace(wheel.training_set, fact=fact)
+    wheel = replace(wheel, features=features, training_set=outcome)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    return folder
+
+
+def decided(tmp_path: Path) -> list[str]:
+    """List the days that are decided."""
+    found = pl.read_delta(str(tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions"))
+    return [str(day) for day in found["partition_date"].unique().sort()]
+
+
+def broken(file: Path) -> None:
+    """Call a column otherwise."""
+    file.write_text(file.read_text().replace("n_pages", "pages seen"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (broken, "pages seen"),
+        (lambda file: file.write_bytes(b""), "an empty file"),
+        (lambda file: file.unlink(), f"{BAD}.csv among them"),
+    ],
+    ids=["another column", "empty", "missing"],
+)
+def test_the_days_before_are_made(
+    spoil: Callable[[Path], None],
+    said: str,
+    inside: Callable[..., Result],  # noqa: F811
+    daily: Path,
+    tmp_path: Path,
+) -> None:
+    """The message says which day it is; with its file mended the same command goes on from it."""
+    file = daily / f"{BAD}.csv"
+    sound = file.read_text()
+    spoil(file)
+    range_ = ("run", "--from", str(FIRST), "--to", str(LAST))
+    stopped = inside(*range_)
+    assert stopped.exit_code == 1
+    assert f"found that {BAD} stops it, collect/visit: " in stopped.output
+    assert said in stopped.output
+    assert f"goes on from {BAD}: what is before it, 5 days from {FIRST}" in stopped.output
+    assert decided(tmp_path) == [str(FIRST + n * DAY) for n in range(5)]
+    file.write_text(sound)
+    again = inside(*range_)
+    assert again.exit_code == 0, again.output
+    assert decided(tmp_path) == [str(FIRST + n * DAY) for n in range(N_DAYS)]
+
+
+def test_a_first_day_that_cannot_be_read_makes_nothing(
+    inside: Callable[..., Result],  # noqa: F811
+    daily: Path,
+    tmp_path: Path,
+) -> None:
+    """There is none before it."""
+    broken(daily / f"{FIRST}.csv")
+    stopped = inside("run", "--from", str(FIRST), "--to", str(LAST))
+    assert stopped.exit_code == 1
+    assert "collect_visit failed: " in stopped.output
+    assert not (tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions").exists()

@@ -1,0 +1,126 @@
+"""What was rejected is shown with its reason, and what is said to mend it does."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from flywheel_assets.project import declared
+from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.inbox import Inbox, Rejected
+from flywheel_tests.test_report import words
+from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
+from flywheel_tests.test_went_wrong import FIRST, needs, turn, visits  # noqa: F401  fixtures
+
+DAY = timedelta(days=1)
+
+
+def told(inside: Callable[..., Result], *options: str) -> dict[str, Any]:  # noqa: F811
+    """Give what is rejected of visits."""
+    found: dict[str, Any] = json.loads(inside("rejected", *options, "--json").output)["visit"]
+    return found
+
+
+def refused(home: Path, channel: str) -> None:
+    """Refuse a visit at the API, at noon of the first day."""
+    noon = int(datetime.combine(FIRST, time(12), UTC).timestamp()) * 1_000_000
+    record = {
+        "kind": "visit",
+        "observation_id": "refused",
+        "event_time": f"{FIRST}T11:00:00Z",
+        "entity": {"customer_id": 1},
+        "payload": {"pages": 2, "channel": channel},
+    }
+    reason = f"$.payload.channel: expected one of app, web, found {channel}"
+    with closing(Inbox(Home(home).inbox, clock=lambda: noon)) as inbox:
+        inbox.reject([Rejected("visit", reason, json.dumps(record).encode())])
+
+
+def test_a_file_with_rejected_records_is_mended_as_is_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Status, report and the command say the same; nothing of it is the API's to replay."""
+    sound = visits.read_text()
+    visits.write_text(sound.replace(f"{FIRST + DAY} 10:00:00,1,", f"{FIRST + DAY} 10:00:00,one,"))
+    assert visits.read_text() != sound
+    assert turn(0, 3).exit_code == 0
+    one = told(inside)
+    assert (one["rejected"], one["collected"], one["to"]) == (1, 14, str(FIRST + 3 * DAY))
+    [record] = one["records"]
+    assert "customer_id: expected Int64, found one" in record["reason"]
+    assert record["file"] == "visits.csv"
+    assert '"customer_id":"one"' in record["record"]
+    assert one["to_do"] == (
+        "mend the source, or widen the contract; then flywheel run tea_shop --again "
+        f"from {FIRST + DAY} on"
+    )
+    shown = inside("rejected", "visit").output
+    assert f"visits.csv:{record['line']}" in shown
+    said = shown.partition(".\n")[0]
+    assert said.startswith("6.7% of 15 records of visit, ")
+    assert "flywheel replay-rejected" not in shown
+    assert f"rejected: {said}: {one['to_do']}" in needs(inside, "collect/visit")
+    assert inside("report", "tea_shop").exit_code == 0
+    page = words((tmp_path / "home" / "reports" / "tea_shop.html").read_text())
+    assert f"{said}. Mend the source, or widen the contract;" in page
+
+    visits.write_text(sound)
+    again = turn(1, 3, "--decide-again")
+    assert again.exit_code == 0, again.output
+    assert told(inside)["reasons"] == []
+    assert "none of 15 records of visit" in inside("rejected").output.lower()
+    assert not needs(inside, "collect/visit")
+
+
+def test_what_the_api_refused_is_replayed_as_is_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of it is a file's; which is left out of what is to be done."""
+    assert inside("validate").exit_code == 0
+    refused(tmp_path / "home", "fax")
+    assert turn(0, 0).exit_code == 0
+    one = told(inside)
+    assert (one["rejected"], one["reasons"][0]["n_logged"]) == (1, 1)
+    assert one["to_do"].endswith("widen the contract and run flywheel replay-rejected")
+    assert "mend the source" not in one["to_do"]
+    [wheel] = declared()
+    [view] = wheel.views
+    visit = view.fact.observation
+    fields = tuple(
+        replace(f, allowed=("app", "fax", "web")) if f.name == "channel" else f
+        for f in visit.fields
+    )
+    fact = replace(view.fact, observation=replace(visit, fields=fields))
+    features, outcome = replace(view, fact=fact), replace(wheel.training_set, fact=fact)
+    wheel = replace(wheel, features=features, training_set=outcome)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    assert json.loads(inside("replay-rejected", "--json").output)["visit"]["accepted"] == 1
+
+
+def test_days_and_observations_are_chosen(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+) -> None:
+    """A span of days, so many records, one observation; one that is mistyped is named."""
+    visits.write_text(visits.read_text().replace(",web\n", ",fax\n"))
+    assert turn(0, 3).exit_code == 0
+    one = told(inside, "--from", str(FIRST), "--to", str(FIRST + DAY), "--rows", "2")
+    assert (one["from"], one["to"]) == (str(FIRST), str(FIRST + DAY))
+    assert one["rejected"] < told(inside)["rejected"]
+    assert [r["partition_date"] for r in one["records"]] == [str(FIRST + DAY)] * 2
+    wrong = inside("rejected", "visits")
+    assert wrong.exit_code == 1
+    assert "did you mean 'visit'" in wrong.output
