@@ -31,7 +31,7 @@ from flywheel_assets.errors import FlywheelError, nearest
 from flywheel_assets.stages.candidates import candidates, counts_back, reaches
 from flywheel_assets.stages.challenge import challenge
 from flywheel_assets.stages.clock import DAY, days
-from flywheel_assets.stages.collect import LINKS, SAID, observation_schema, settle, validate
+from flywheel_assets.stages.collect import observation_schema, settle, validate
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
     DECISION_COLUMNS,
@@ -42,6 +42,7 @@ from flywheel_assets.stages.features import features
 from flywheel_assets.stages.gate import Verdict
 from flywheel_assets.stages.model import scorer, trains_on
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
+from flywheel_assets.stages.parsing import LINKS, SAID
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.received import API

@@ -22,8 +22,9 @@ from flywheel_assets.errors import ColumnsError, SourceError, nearest
 from flywheel_assets.rehearsal import Observations, Rehearsal, Remembered, as_observed, as_raw
 from flywheel_assets.stages.candidates import counts_back
 from flywheel_assets.stages.clock import days
-from flywheel_assets.stages.collect import CONFLICT, LINKS, validate
+from flywheel_assets.stages.collect import CONFLICT, validate
 from flywheel_assets.stages.features import at_moments
+from flywheel_assets.stages.parsing import LINKS
 from flywheel_assets.stages.received import API
 from flywheel_assets.stages.training_set import LABEL, REWARD, training_set
 

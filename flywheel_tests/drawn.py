@@ -26,7 +26,7 @@ from flywheel_assets.declare.rules import (
     RETRACTS,
 )
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.collect import LINKS, SAID
+from flywheel_assets.stages.parsing import LINKS, SAID
 from flywheel_assets.stages.received import API
 
 FIRST, N_DAYS, BEFORE = date(2026, 2, 6), 4, 8

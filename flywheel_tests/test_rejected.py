@@ -12,6 +12,7 @@ import pytest
 from typer.testing import Result
 
 from flywheel_assets.project import declared
+from flywheel_assets.report.rejected import rejections
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox, Rejected
 from flywheel_tests.test_report import words
@@ -124,3 +125,24 @@ def test_days_and_observations_are_chosen(
     wrong = inside("rejected", "visits")
     assert wrong.exit_code == 1
     assert "did you mean 'visit'" in wrong.output
+
+
+@pytest.mark.parametrize("since", [0, 2])
+def test_what_was_always_rejected_is_not_complained_of(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+    tmp_path: Path,
+    since: int,
+) -> None:
+    """Two days beside the two before: as many as ever, or none until then."""
+    rejected_days = tuple(str(FIRST + k * DAY) for k in range(since, 4))
+    lines = visits.read_text().splitlines()
+    kept = [
+        line.replace(",web", ",fax") if line.startswith(rejected_days) else line for line in lines
+    ]
+    visits.write_text("\n".join(kept) + "\n")
+    assert turn(0, 3).exit_code == 0
+    [found] = rejections(Home(tmp_path / "home"), declared(), FIRST + 2 * DAY, FIRST + 3 * DAY)
+    assert found.share > 0.05
+    assert found.need_attention == (since == 2)

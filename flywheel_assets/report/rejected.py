@@ -18,7 +18,9 @@ from flywheel_assets.stores.tables import Tables
 
 LOOKED_BACK = timedelta(days=28)
 MANY = 0.05
-"""From which share of an observation's records on their rejection needs attention."""
+"""From which share of an observation's records on their rejection may need attention."""
+RISEN = 2
+"""It does where the share is so many times what it was before: what always was so is known."""
 _LOGGED = "api"
 """What stands for the file of a record that came through the API."""
 
@@ -53,6 +55,8 @@ class Rejections:
         Records of the same days that were not.
     reasons : tuple of Rejected
         What was rejected most often first.
+    before : float
+        Which share was rejected of as many days before; 0 where nothing was collected then.
 
     Examples
     --------
@@ -71,6 +75,12 @@ class Rejections:
     last: date
     collected: int
     reasons: tuple[Rejected, ...]
+    before: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Which share of all was rejected; 0 of none."""
+        return _share(self.n_rejected, self.collected)
 
     @property
     def n_rejected(self) -> int:
@@ -79,9 +89,8 @@ class Rejections:
 
     @property
     def need_attention(self) -> bool:
-        """Whether they are many of all."""
-        total = self.n_rejected + self.collected
-        return total > 0 and self.n_rejected / total >= MANY
+        """Whether they are many of all, and were not before."""
+        return self.share >= max(MANY, RISEN * self.before)
 
     @property
     def said(self) -> str:
@@ -91,7 +100,7 @@ class Rejections:
         if not self.reasons:
             return f"none of {many(total, 'record')} of {self.observation}, {days}, was rejected"
         return (
-            f"{percent(self.n_rejected / total)} of {many(total, 'record')} of {self.observation}, "
+            f"{percent(self.share)} of {many(total, 'record')} of {self.observation}, "
             f"{days}, were rejected, most by {self.reasons[0].reason}"
         )
 
@@ -151,14 +160,24 @@ def _of(
         return
     last = last or max(made)
     first = first or last - LOOKED_BACK + DAY
+    earlier = (first - (last - first) - DAY, first - DAY)
     yield Rejections(
         observation=observation.name,
         flywheel=flywheel.name,
         first=first,
         last=last,
-        collected=sum(tables.count_days(table, first, last).values()),
+        collected=_n_rows(tables, table, first, last),
         reasons=_reasons(tables, observation, first, last),
+        before=_share(_n_rows(tables, aside, *earlier), _n_rows(tables, table, *earlier)),
     )
+
+
+def _n_rows(tables: Tables, table: str, first: date, last: date) -> int:
+    return sum(tables.count_days(table, first, last).values())
+
+
+def _share(n_rejected: int, n_collected: int) -> float:
+    return n_rejected / (n_rejected + n_collected) if n_rejected else 0.0
 
 
 def _reasons(

@@ -1,17 +1,13 @@
 """Collect: each raw record becomes an observation, a reject with its reason, or a duplicate."""
 
-import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import TypeAlias
+from datetime import date, datetime
 
 import polars as pl
 import polars_hash as plh
 
-from flywheel_assets.declare.collect import DailyFiles, Observation, Source, SqlSource
-from flywheel_assets.declare.field import Field
+from flywheel_assets.declare.collect import DailyFiles, Observation, Source
 from flywheel_assets.declare.rules import (
-    CORRECTS,
     DECISION_ID,
     EVENT_TIME,
     FILE,
@@ -22,21 +18,14 @@ from flywheel_assets.declare.rules import (
     PARTITION,
     PROBLEM,
     RAW,
-    RETRACTS,
 )
 from flywheel_assets.declare.shape import Columns
-from flywheel_assets.stages.times import UTC_TIME, first_moment, parse_time
+from flywheel_assets.stages.breaches import breaches
+from flywheel_assets.stages.parsing import BY_DAY, LINKS, SAID, dated, times_of, value_of
+from flywheel_assets.stages.times import UTC_TIME
 
-LINKS = (DECISION_ID, CORRECTS, RETRACTS)
-"""What a record may say of others: the decision that it answers, what it replaces or withdraws."""
-SAID = {name: f"_{name}" for name in (OBSERVATION_ID, *LINKS)}
-"""The raw columns in which what the API received says its id and its links."""
 CONFLICT = "observation_id: already collected with other content"
 """Why a record is rejected whose id another has."""
-Broken: TypeAlias = tuple[pl.Expr, pl.Expr]
-"""When a rule is broken, and what is then said."""
-BY_DAY = (DailyFiles, SqlSource)
-"""Sources whose records come with the day on which they arrived."""
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "reason": pl.String(),
@@ -94,7 +83,7 @@ def in_dump(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.D
     """Say who is in the full dump of each day: whose key can be read, rejected or not."""
     keys = [f for f in observation.fields if f.name in observation.entity.keys]
     told = raw.select(
-        pl.col(FILE_DAY).alias(PARTITION), *(_value(raw, f, source).alias(f.name) for f in keys)
+        pl.col(FILE_DAY).alias(PARTITION), *(value_of(raw, f, source).alias(f.name) for f in keys)
     )
     columns = list(dump_schema(observation))
     return told.select(columns).drop_nulls().unique().sort(columns)
@@ -122,12 +111,12 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
     record = pl.coalesce(RAW, pl.struct(*_raw_columns(raw)).struct.json_encode()).alias("record")
     frame = raw.with_row_index("_row").select("_row", pl.all().exclude("_row"), record)
     typed = frame.with_columns(
-        *(_value(raw, f, source).alias(f"={f.name}") for f in observation.fields),
-        *_times(raw, source),
+        *(value_of(raw, f, source).alias(f"={f.name}") for f in observation.fields),
+        *times_of(raw, source),
     )
-    typed = typed.with_columns(_known(source))
+    typed = typed.with_columns(dated(source))
     typed = typed.join(
-        _reasons(typed, observation, source), on="_row", how="left", maintain_order="left"
+        breaches(typed, observation, source), on="_row", how="left", maintain_order="left"
     )
     reason = pl.coalesce(PROBLEM, "reason")
     partition = pl.col("=known_at").dt.date()
@@ -147,24 +136,10 @@ def validate(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.
     )
 
 
-def _reasons(typed: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
-    """Say what is wrong with the rows that break the contract: ``_row``, ``reason``."""
-    broken = [
-        *(_broken(f, source.source_column(f.name)) for f in observation.fields),
-        *([b] for b in _broken_times(source, observation.clock_tolerance)),
-    ]
-    # Words cost far more than comparisons, and most rows need none.
-    # In one piece: of several, Polars fails to put words together where the first are empty.
-    wrong = typed.filter(pl.any_horizontal(w for rules in broken for w, _ in rules)).rechunk()
-    said = (pl.coalesce(pl.when(w).then(reason) for w, reason in rules) for rules in broken)
-    told = pl.concat_list(*said).list.drop_nulls().list.join("; ")
-    return wrong.select("_row", told.alias("reason"))
-
-
 def parsed(raw: pl.DataFrame, observation: Observation, source: Source) -> pl.DataFrame:
     """Type the fields of raw records as `validate` does, those with a default aside."""
     fields = [f for f in observation.fields if not f.fills]
-    return raw.select(_value(raw, f, source).alias(f.name) for f in fields)
+    return raw.select(value_of(raw, f, source).alias(f.name) for f in fields)
 
 
 def known_days(raw: pl.DataFrame, source: Source, now: datetime) -> pl.Series:
@@ -172,7 +147,7 @@ def known_days(raw: pl.DataFrame, source: Source, now: datetime) -> pl.Series:
 
     Null where it does not say, and where that is yet to come.
     """
-    told = raw.select(*_times(raw, source))
+    told = raw.select(*times_of(raw, source))
     moment = pl.col("=event_time" if source.known_at is None else "=known_at") + source.delay
     return told.select(pl.when(moment <= now).then(moment.dt.date())).to_series()
 
@@ -260,145 +235,6 @@ def _with_links(raw: pl.DataFrame, source: Source) -> pl.DataFrame:
 def _raw_columns(raw: pl.DataFrame) -> list[str]:
     system = {FILE, LINE, PROBLEM, RAW, FILE_DAY, *SAID.values()}
     return [c for c in raw.columns if c not in system]
-
-
-def _value(raw: pl.DataFrame, field: Field, source: Source) -> pl.Expr:
-    column = source.source_column(field.name)
-    value = _parse(raw, column, field.dtype, source)
-    if not field.fills:
-        return value
-    nothing = pl.col(column).is_null() & pl.col(SAID[RETRACTS]).is_null()
-    return pl.when(nothing).then(pl.lit(field.default, dtype=field.dtype)).otherwise(value)
-
-
-def _parse(raw: pl.DataFrame, column: str, dtype: pl.DataType, source: Source) -> pl.Expr:
-    value = pl.col(column)
-    found = raw.schema[column]
-    if dtype.is_temporal():
-        return parse_time(value, found, dtype, source)
-    if dtype.is_numeric() and found == pl.String:
-        value = _number_text(value, source)
-    if dtype.is_integer():
-        number = value.cast(pl.Float64, strict=False)
-        whole = pl.when((number == number.round()) & (number.abs() < 2**53)).then(number)
-        return pl.coalesce(_cast_exact(value, found, dtype), whole.cast(dtype, strict=False))
-    if dtype == pl.Boolean and found == pl.String:
-        lower = value.str.to_lowercase()
-        return (
-            pl.when(lower.is_in(["true", "1"]))
-            .then(pl.lit(value=True))
-            .when(lower.is_in(["false", "0"]))
-            .then(pl.lit(value=False))
-        )
-    return _cast_exact(value, found, dtype)
-
-
-def _number_text(value: pl.Expr, source: Source) -> pl.Expr:
-    """Write a number as Polars reads it; blanks around one say nothing."""
-    value = value.str.strip_chars(" \t")
-    mark = source.thousands
-    if mark:
-        # Elsewhere than between thousands it may be anything: that is no number.
-        grouped = rf"^[+-]?\d{{1,3}}({re.escape(mark)}\d{{3}})+({re.escape(source.decimal)}\d*)?$"
-        sound = value.str.contains(grouped) | ~value.str.contains(mark, literal=True)
-        value = pl.when(sound).then(value.str.replace_all(mark, "", literal=True))
-    if source.decimal == ".":
-        return value
-    if mark != ".":
-        # A point before three digits is one of thousands: as one of decimals it would be wrong.
-        value = pl.when(~value.str.contains(r"\.\d{3}(\D|$)")).then(value)
-    return value.str.replace(",", ".", literal=True)
-
-
-def _cast_exact(value: pl.Expr, found: pl.DataType, dtype: pl.DataType) -> pl.Expr:
-    if found.is_float() and dtype.is_integer():
-        return pl.lit(None, dtype=dtype)
-    cast = value.cast(dtype, strict=False)
-    # Neither NaN nor an infinity is a number that can be summed and taken away again.
-    return pl.when(cast.is_finite()).then(cast) if dtype.is_float() else cast
-
-
-def _times(raw: pl.DataFrame, source: Source) -> list[pl.Expr]:
-    def time_of(column: str | None) -> pl.Expr:
-        if column is None:
-            return pl.lit(None, dtype=UTC_TIME)
-        return _parse(raw, column, UTC_TIME, source)
-
-    return [
-        time_of(source.event_time).alias("=event_time"),
-        time_of(source.known_at).alias("=known_at"),
-    ]
-
-
-def _known(source: Source) -> list[pl.Expr]:
-    # Beside both columns no delay is declared.
-    known, event = pl.col("=known_at") + source.delay, pl.col("=event_time")
-    if isinstance(source, BY_DAY):
-        arrived = pl.col(FILE_DAY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        if source.event_time is None:
-            event = known if source.known_at else arrived
-        if source.known_at is None:
-            known = pl.max_horizontal(event + source.delay, arrived)
-        else:
-            known = pl.max_horizontal(known, arrived)
-    else:
-        if source.event_time is None:
-            event = known
-        if source.known_at is None:
-            known = event + source.delay
-    # Without its event_time an observation has no known_at either.
-    return [
-        event.alias("=event_time"),
-        pl.when(event.is_not_null()).then(known).alias("=known_at"),
-    ]
-
-
-def _broken(field: Field, column: str) -> list[Broken]:
-    """Pair each way in which a field may break its contract with the words for it."""
-    value, raw = pl.col(f"={field.name}"), pl.col(column)
-    found = raw.cast(pl.String)
-
-    def expected(what: object) -> pl.Expr:
-        return pl.format(f"{field.name}: expected {what}, found {{}}", found)
-
-    broken = [(value.is_null() & raw.is_not_null(), expected(field.dtype))]
-    if not field.nullable and not field.fills:
-        # A retraction has no payload.
-        missing = raw.is_null() & pl.col(SAID[RETRACTS]).is_null()
-        broken.append((missing, pl.lit(f"{field.name}: required, found nothing")))
-    if field.minimum is not None:
-        broken.append((value < field.minimum, expected(f"at least {field.minimum}")))
-    if field.maximum is not None:
-        broken.append((value > field.maximum, expected(f"at most {field.maximum}")))
-    if field.allowed is not None:
-        allowed = list(field.allowed)
-        if field.dtype == pl.String:  # in quotes, so that blanks show
-            found = pl.format("'{}'", found)
-        broken.append((~value.is_in(allowed), expected(f"one of {allowed}")))
-    return broken
-
-
-def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
-    event, known = pl.col("=event_time"), pl.col("=known_at")
-    broken: list[Broken] = []
-    for column, parsed in ((source.event_time, event), (source.known_at, known)):
-        if column is not None:
-            found = pl.col(column).cast(pl.String).fill_null("nothing")
-            said = pl.format(f"{column}: expected a time, found {{}}", found)
-            broken.append((parsed.is_null(), said))
-    future = event > known + tolerance
-    if isinstance(source, BY_DAY):
-        # A file's day is the product's; the day of a row that was read is ours.
-        zone = source.time_zone if isinstance(source, DailyFiles) else "UTC"
-        # Of two midnights the later: what may still be of the day is not refused.
-        closed = first_moment(pl.col(FILE_DAY) + pl.duration(days=1), zone, ambiguous="latest")
-        if source.event_time is not None:
-            future = future | (event >= closed + tolerance)
-        late = known.dt.date() > pl.col(FILE_DAY) + pl.duration(days=1) + source.delay_in_days
-        said = pl.lit("known_at: expected a time of the file's day, found a later one")
-        broken.append((late & ~future, said))
-    said = pl.format("event_time: expected a time that has been, found {}", event)
-    return [*broken, (future, said)]
 
 
 def _identity(observation: Observation, source: Source) -> pl.Expr:

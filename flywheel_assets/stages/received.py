@@ -16,7 +16,7 @@ from flywheel_assets.declare.rules import (
     PROBLEM,
     RAW,
 )
-from flywheel_assets.stages.collect import LINKS, SAID
+from flywheel_assets.stages.parsing import LINKS, SAID
 
 API = TableFile(path="inbox", event_time=EVENT_TIME, known_at=KNOWN_AT)
 """As a source, the inbox is a table that says both times itself."""
