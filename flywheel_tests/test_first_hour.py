@@ -373,15 +373,21 @@ def test_a_check_that_stops_a_run_says_why(
     assert "dagster._core" not in said.output
 
 
+def first_day(inside: Callable[..., Result], project: Path) -> Result:  # noqa: F811
+    """Turn the project's flywheel on its first day."""
+    visits = str(project / "data" / "landing" / "visits.csv")
+    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
+    assert said.exit_code == 0, said.output
+    return said
+
+
 def test_a_lost_file_comes_back_by_the_command_that_the_doctor_gives(
     inside: Callable[..., Result],  # noqa: F811
     project: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     """Copied from a narrow terminal into a shell that knows of no home."""
-    visits = str(project / "data" / "landing" / "visits.csv")
-    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
-    assert said.exit_code == 0, said.output
+    said = first_day(inside, project)
     table = tmp_path / "home" / "lakehouse" / "features" / "customer_visits"
     next(table.rglob("*.parquet")).unlink()
     said = inside("doctor")
@@ -407,9 +413,7 @@ def test_a_run_that_misses_a_file_says_whose(
     tmp_path: Path,
 ) -> None:
     """The table, and who knows how to get it back; another file that is missing is another's."""
-    visits = str(project / "data" / "landing" / "visits.csv")
-    said = inside("run", "--from", "2026-01-05", "--to", "2026-01-05", "--source", visits)
-    assert said.exit_code == 0, said.output
+    said = first_day(inside, project)
     assert said.stderr.startswith(f"A new home at {tmp_path / 'home'}.\n")
     next((tmp_path / "home" / "lakehouse" / "organize" / "fct_visit").rglob("*.parquet")).unlink()
     said = inside("run", "--from", "2026-01-06", "--to", "2026-01-06")

@@ -92,19 +92,24 @@ def test_a_new_project_is_sound_and_its_tests_pass(
     assert "4 passed" in command(project, sys.executable, "-m", "pytest", "-q").stdout
 
 
+def running(project: Path, home: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a command of the project's."""
+    return subprocess.Popen(
+        [*FLYWHEEL, *arguments],
+        cwd=project,
+        env=environment(FLYWHEEL_HOME=str(home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_ctrl_c_leaves_nothing_broken(
     project: Path, tmp_path: Path, inside: Callable[..., Result]
 ) -> None:
     """Interrupted after its first run and started again, it decides what it would have."""
     arguments = ("run", "tea_shop", *RANGE, "--source", "data/landing/visits.csv")
-    process = subprocess.Popen(
-        [*FLYWHEEL, *arguments],
-        cwd=project,
-        env=environment(FLYWHEEL_HOME=str(tmp_path / "home")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = running(project, tmp_path / "home", *arguments)
     assert process.stdout is not None
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -147,14 +152,7 @@ def test_ctrl_c_inside_a_step(project: Path, tmp_path: Path, inside: Callable[..
     os.mkfifo(visits)
     arguments = ("run", "tea_shop", *RANGE, "--source", str(visits))
     with (
-        subprocess.Popen(
-            [*FLYWHEEL, *arguments],
-            cwd=project,
-            env=environment(FLYWHEEL_HOME=str(tmp_path / "home")),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
+        running(project, tmp_path / "home", *arguments) as process,
         visits.open("w") as never_written,
     ):  # opened once the step opens it to read
         process.send_signal(signal.SIGINT)
@@ -177,13 +175,7 @@ def test_one_command_at_a_time_turns_a_home(
     """A second is refused at once and told of the first; a killed one is in nobody's way."""
     home = Home(tmp_path / "home")
     arguments = ("run", "tea_shop", *RANGE, "--source", "data/landing/visits.csv")
-    with subprocess.Popen(
-        [*FLYWHEEL, *arguments],
-        cwd=project,
-        env=environment(FLYWHEEL_HOME=str(home.root)),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with running(project, home.root, *arguments) as process:
         assert process.stdout is not None
         process.stdout.readline()
         first = f"`flywheel run`, process {process.pid}, since 20"

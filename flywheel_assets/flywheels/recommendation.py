@@ -187,7 +187,7 @@ def estimator() -> Any:
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
         StandardScaler(),
         SplineTransformer(n_knots=5),
-        LogisticRegression(C=0.1, max_iter=200),
+        LogisticRegression(C=0.1, solver="newton-cholesky"),
     )
 
 

@@ -252,7 +252,10 @@ def estimator() -> Any:
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     return make_pipeline(
-        StandardScaler(), SplineTransformer(n_knots=5), LogisticRegression(C=0.1, max_iter=500)
+        StandardScaler(),
+        SplineTransformer(n_knots=5),
+        # Of many rows and few columns; in a half to a third of the time that the default takes.
+        LogisticRegression(C=0.1, solver="newton-cholesky"),
     )
 
 
