@@ -258,7 +258,7 @@ def hold(work: Workload, options: argparse.Namespace) -> None:
     mine = ["baseline", "one clock", "two clocks", "sixth window"]
     figures = contest(module, commands(mine, work), options.runs)
     if options.only == "all":
-        figures |= contest(module, commands(["polars rolling", "duckdb range"], work), 1)
+        figures |= contest(module, commands(["polars rolling", "duckdb range"], work), options.runs)
     show(f"{work.n_events:,} events, {work.n_spine:,} moments", figures, "baseline")
     plot("Eight aggregations over five windows", figures, options.folder / "windows.svg")
     if options.only != "ours":

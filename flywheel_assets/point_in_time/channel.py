@@ -53,25 +53,30 @@ class Rows:
     starts : ndarray of int64, (n_entities + 1,)
     event_time, visible_from : ndarray of int64, (n_rows,)
         The same array where availability is off.
-    visible_to : ndarray of int64, (n_rows,), or None
-        None where nothing is ever replaced.
+    ending : ndarray of int64, (n_ending,)
+        Which rows do not stay visible, in order.
+    until : ndarray of int64, (n_ending,)
+        The last moments at which they are.
     """
 
     starts: Ints
     event_time: Ints
     visible_from: Ints
-    visible_to: Ints | None
+    ending: Ints
+    until: Ints
 
     def where(self, keep: NDArray[np.bool_]) -> "Rows":
         """Keep some of the rows, (n_rows,)."""
         kept = np.concatenate([[0], np.cumsum(keep)])
         same = self.visible_from is self.event_time
         event_time = self.event_time[keep]
+        ending = keep[self.ending]
         return Rows(
             starts=kept[self.starts],
             event_time=event_time,
             visible_from=event_time if same else self.visible_from[keep],
-            visible_to=None if self.visible_to is None else self.visible_to[keep],
+            ending=kept[self.ending[ending]],
+            until=self.until[ending],
         )
 
 
@@ -151,14 +156,11 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     regular = np.empty(0, np.bool_)
     change_starts = np.zeros(n_entities + 1, np.int64)
     change_time, change_row = _NONE, np.empty(0, np.int32)
-    if rows.visible_from is not rows.event_time or rows.visible_to is not None:
-        visible_to = rows.visible_to
-        if visible_to is None:
-            visible_to = np.broadcast_to(ranges.FOREVER, rows.event_time.shape)
+    if rows.visible_from is not rows.event_time or rows.ending.size:
         frontier = zeros(rows.event_time.size, np.int64)
         regular = zeros(frontier.size, np.bool_)
         moments = (queries.starts, queries.upper)
-        given: Any = (rows.starts, *moments, rows.visible_from, visible_to)
+        given: Any = (rows.starts, *moments, rows.visible_from, rows.ending, rows.until)
         spread(ranges.frontiers, parts, *given, frontier, regular, change_starts)
         change_starts = np.cumsum(change_starts)
         change_time = zeros(int(change_starts[-1]), np.int64)
@@ -176,7 +178,7 @@ def channel(rows: Rows, queries: Queries, begins: Sequence[Begin]) -> Channel:
     given = (rows.starts, queries.starts, rows.event_time, queries.upper, backs, steps)
     spread(ranges.lows, parts, *given, high, low)
     return Channel(
-        rows=replace(rows, visible_from=rows.event_time, visible_to=None),
+        rows=replace(rows, visible_from=rows.event_time, ending=_NONE, until=_NONE),
         queries=queries,
         low=low,
         high=high,

@@ -40,13 +40,22 @@ class Sorted:
         """Bring a column, (n_input_rows,), into this order, (n_rows,)."""
         return self._reordered(_scattered(values, self.slot, self.taken.size))
 
-    def arrange_few(self, rows: Ints, values: Ints, others: int) -> Ints:
-        """Make a column, (n_rows,), of what is known of a few input rows, and of all others."""
-        out = zeros(self.taken.size, np.int64)
-        out.fill(others)
+    def find(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Find where a few input rows stand, each given once; those that are left out nowhere.
+
+        Returns
+        -------
+        places : ndarray of int64, (n_found,)
+            In order.
+        which : ndarray of int64, (n_found,)
+            Whose places they are, as positions in `rows`.
+        """
         slots = self.slot[rows]
-        out[slots[slots >= 0]] = values[slots >= 0]
-        return self._reordered(out)
+        which = np.argsort(slots)[np.count_nonzero(slots < 0) :]
+        marked = zeros(self.taken.size, np.bool_)
+        marked[slots[which]] = True
+        places = np.flatnonzero(self._reordered(marked))
+        return places, which[np.searchsorted(slots[which], self.taken[places])]
 
     def _reordered(self, slotted: NDArray[Any]) -> NDArray[Any]:
         from flywheel_assets.point_in_time.kernels.order import reorder

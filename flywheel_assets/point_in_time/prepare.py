@@ -201,14 +201,13 @@ def _rows(
             np.maximum(event_time[some], known_at[some], out=known_at[some])
 
         spread(later, rows_in_parts(event_time.size))
-    visible_to: Ints | None = None
-    if lasting.size:
-        visible_to = order.arrange_few(lasting, until - settle, np.iinfo(np.int64).max)
+    ending, which = order.find(lasting) if lasting.size else (lasting, lasting)
     return order, Rows(
         starts=order.starts,
         event_time=event_time,
         visible_from=visible_from,
-        visible_to=visible_to,
+        ending=ending,
+        until=until[which] - settle,
     )
 
 

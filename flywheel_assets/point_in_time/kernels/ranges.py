@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-FOREVER = np.int64(2**63 - 1)
+_FOREVER = np.int64(2**63 - 1)
 _SPARSE = 16
 """From this many rows for each query on, edges are searched for instead of walked to."""
 
@@ -120,7 +120,8 @@ def frontiers(
     query_starts: Any,
     upper: Any,
     visible_from: Any,
-    visible_to: Any,
+    ending: Any,
+    until: Any,
     frontier: Any,
     regular: Any,
     counts: Any,
@@ -131,6 +132,8 @@ def frontiers(
     ----------
     upper : ndarray of int64, (n_queries,)
         Sorted within each entity.
+    ending, until : ndarray of int64, (n_ending,)
+        Rows that do not stay visible, in order, and the last moments at which they are.
     frontier : ndarray of int64, (n_rows,)
         Written: the least `visible_from` from this row on, within the entity; sorted.
     regular : ndarray of bool, (n_rows,)
@@ -139,10 +142,18 @@ def frontiers(
     counts : ndarray of int64, (n_entities + 1,)
         Written one further on: how often a row that is not regular comes or goes.
     """
+    ended: Any = np.searchsorted(ending, starts[first])
     for g in range(first, last):
         begin, end = query_starts[g], query_starts[g + 1]
-        least, above = FOREVER, end
+        least, above = _FOREVER, end
+        while ended < ending.size and ending[ended] < starts[g + 1]:
+            ended += 1
+        k = ended - 1
         for i in range(starts[g + 1] - 1, starts[g] - 1, -1):
+            goes: Any = _FOREVER
+            if k >= 0 and ending[k] == i:
+                goes = until[k]
+                k -= 1
             if visible_from[i] < least:
                 least = visible_from[i]
                 while above > begin and upper[above - 1] > least:
@@ -150,9 +161,9 @@ def frontiers(
             frontier[i] = least
             # The first query that is past the frontier tells whether the row keeps it waiting.
             late = above < end and upper[above] <= visible_from[i]
-            regular[i] = not late and (begin == end or upper[end - 1] <= visible_to[i])
+            regular[i] = not late and (begin == end or upper[end - 1] <= goes)
             if not regular[i]:
-                seen, leaves = _turns(upper, begin, end, visible_from[i], visible_to[i])
+                seen, leaves = _turns(upper, begin, end, visible_from[i], goes)
                 counts[g + 1] += seen + leaves
 
 
@@ -164,7 +175,8 @@ def changes(
     query_starts: Any,
     upper: Any,
     visible_from: Any,
-    visible_to: Any,
+    ending: Any,
+    until: Any,
     regular: Any,
     change_starts: Any,
     time: Any,
@@ -179,16 +191,21 @@ def changes(
     row : ndarray of int32, (n_changes,)
         Written: a row that comes, or ``~row`` where it goes.
     """
+    ended: Any = np.searchsorted(ending, starts[first])
     for g in range(first, last):
         k = change_starts[g]
         for i in range(starts[g], starts[g + 1]):
+            goes: Any = _FOREVER
+            if ended < ending.size and ending[ended] == i:
+                goes = until[ended]
+                ended += 1
             if not regular[i]:
                 seen, leaves = _turns(
-                    upper, query_starts[g], query_starts[g + 1], visible_from[i], visible_to[i]
+                    upper, query_starts[g], query_starts[g + 1], visible_from[i], goes
                 )
                 if seen:
                     time[k], row[k] = visible_from[i], i
                     k += 1
                 if leaves:
-                    time[k], row[k] = visible_to[i], ~i
+                    time[k], row[k] = goes, ~i
                     k += 1
