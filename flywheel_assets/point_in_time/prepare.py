@@ -213,7 +213,16 @@ def _rows(
 
 def _untie(order: Sorted, event_time: Ints, known: Ints, ids: pl.Series) -> None:
     """Put rows of one entity that happened and became known at the same times in order of id."""
-    tied = (event_time[1:] == event_time[:-1]) & (known[1:] == known[:-1])
+    from flywheel_assets.point_in_time.kernels.threads import rows_in_parts, spread
+
+    tied = np.empty(max(event_time.size - 1, 0), np.bool_)
+
+    def same(first: int, last: int) -> None:
+        some, following = slice(first, last), slice(first + 1, last + 1)
+        np.equal(event_time[some], event_time[following], out=tied[some])
+        tied[some] &= known[some] == known[following]
+
+    spread(same, rows_in_parts(tied.size))
     inner = order.starts[(order.starts > 0) & (order.starts < event_time.size)]
     tied[inner - 1] = False
     if not tied.any():
