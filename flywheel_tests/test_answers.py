@@ -15,7 +15,13 @@ from flywheel_assets.project import declared
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox, Received
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
-from flywheel_tests.test_went_wrong import FIRST, needs, turn, visits  # noqa: F401  fixtures
+from flywheel_tests.test_went_wrong import (  # noqa: F401  fixtures
+    FIRST,
+    needs,
+    observing,
+    turn,
+    visits,
+)
 
 DAY = timedelta(days=1)
 WRONG = "tea_shop:2026-01-05:77"
@@ -29,10 +35,7 @@ def answer(inside: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> No
     visit = view.fact.observation
     assert isinstance(visit.source, TableFile)
     source = replace(visit.source, decision_id="answers")
-    fact = replace(view.fact, observation=replace(visit, source=source))
-    features, outcome = replace(view, fact=fact), replace(wheel.training_set, fact=fact)
-    wheel = replace(wheel, features=features, training_set=outcome)
-    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (observing(wheel, replace(visit, source=source)),))
 
 
 def answering(visits: Path, answers: dict[date, str]) -> None:  # noqa: F811

@@ -12,7 +12,7 @@ from typer.testing import Result
 from flywheel_assets import DailyFiles, TableFile
 from flywheel_assets.project import declared
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
-from flywheel_tests.test_went_wrong import FIRST, N_DAYS, visits  # noqa: F401  fixtures
+from flywheel_tests.test_went_wrong import FIRST, N_DAYS, observing, visits  # noqa: F401  fixtures
 
 DAY = timedelta(days=1)
 BAD = FIRST + 5 * DAY
@@ -45,10 +45,7 @@ def daily(
         columns=visit.source.columns,
         every_day=True,
     )
-    fact = replace(view.fact, observation=replace(visit, source=source))
-    features, outcome = replace(view, fact=fact), replace(wheel.training_set, fact=fact)
-    wheel = replace(wheel, features=features, training_set=outcome)
-    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (observing(wheel, replace(visit, source=source)),))
     return folder
 
 

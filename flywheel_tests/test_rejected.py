@@ -17,7 +17,13 @@ from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox, Rejected
 from flywheel_tests.test_report import words
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
-from flywheel_tests.test_went_wrong import FIRST, needs, turn, visits  # noqa: F401  fixtures
+from flywheel_tests.test_went_wrong import (  # noqa: F401  fixtures
+    FIRST,
+    needs,
+    observing,
+    turn,
+    visits,
+)
 
 DAY = timedelta(days=1)
 
@@ -103,10 +109,7 @@ def test_what_the_api_refused_is_replayed_as_is_said(
         replace(f, allowed=("app", "fax", "web")) if f.name == "channel" else f
         for f in visit.fields
     )
-    fact = replace(view.fact, observation=replace(visit, fields=fields))
-    features, outcome = replace(view, fact=fact), replace(wheel.training_set, fact=fact)
-    wheel = replace(wheel, features=features, training_set=outcome)
-    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (observing(wheel, replace(visit, fields=fields)),))
     assert json.loads(inside("replay-rejected", "--json").output)["visit"]["accepted"] == 1
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import Result
 
+from flywheel_assets import Flywheel, Observation
 from flywheel_assets.project import declared
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
 
@@ -44,6 +45,14 @@ def turn(inside: Callable[..., Result], visits: Path) -> Callable[..., Result]: 
         return inside("run", *ends, "--source", str(visits), *options)
 
     return run
+
+
+def observing(wheel: Flywheel, observation: Observation) -> Flywheel:
+    """Let a flywheel of one view and one fact be made of another observation."""
+    [view] = wheel.views
+    fact = replace(view.fact, observation=observation)
+    outcome = replace(wheel.training_set, fact=fact)
+    return replace(wheel, features=replace(view, fact=fact), training_set=outcome)
 
 
 def needs(inside: Callable[..., Result], table: str) -> str:  # noqa: F811
