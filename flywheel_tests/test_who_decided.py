@@ -65,6 +65,8 @@ def test_performance_says_where_the_rule_decided(
     assert (score["n_days"], score["n_days_by_bootstrap_rule"]) == (9, len(ruled))
     every = inside("performance", *MEASURED, ruled[-1])
     assert f"The bootstrap rule decided on the {len(ruled)} days: the score is" in every.output
+    every = inside("performance")
+    assert f"on {len(ruled)} of 10 days, from {FIRST} to" in every.output, "all that has matured"
     none = inside("performance", "--from", first, "--to", last)
     assert "Models decided on each day: the score is theirs." in none.output
 

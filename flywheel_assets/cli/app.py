@@ -92,6 +92,12 @@ console = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")]
 To = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")]
+EarliestFrom = Annotated[
+    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day; the earliest.")
+]
+LatestTo = Annotated[
+    datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day; the newest.")
+]
 
 
 def completed(incomplete: str) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +18,9 @@ from rich.table import Table
 from flywheel_assets.cli.app import (
     LOOK,
     AsJson,
-    From,
+    EarliestFrom,
+    LatestTo,
     Name,
-    To,
     app,
     console,
     escaped,
@@ -36,8 +36,13 @@ from flywheel_assets.stores.home import current_home
 
 
 @app.command(rich_help_panel=LOOK)
-def performance(first: From, last: To, name: Name = None, as_json: AsJson = False) -> None:
-    """Measure decisions whose outcome has matured: those decided from the first to the last day."""
+def performance(
+    name: Name = None,
+    first: EarliestFrom = None,
+    last: LatestTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure decisions whose outcome has matured: all, or those decided from a day to another."""
     from flywheel_assets.stages.performance import by_rule, pooled
     from flywheel_assets.stages.training_set import training_schema
     from flywheel_assets.stores.tables import Tables
@@ -48,17 +53,17 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
     table = Tables(current_home().lakehouse).read(
         f"{name}/training_set",
         training_schema(flywheel),
-        first.date() + wait,
-        last.date() + wait,
+        first and first.date() + wait,
+        last and last.date() + wait,
     )
     matured = table.collect()
     if matured.is_empty():
         _require_tables(flywheel)
         raise HomeError(
-            expected=f"matured decisions of {name} from {first.date()} to {last.date()}",
+            expected=f"matured decisions of {name}{_between(first, last)}",
             found="none",
-            remedy=f"run to {last.date() + wait} first: outcomes take {many(wait.days, 'day')} to "
-            "mature",
+            remedy=f"run {'further' if last is None else f'to {last.date() + wait}'} first: "
+            f"outcomes take {many(wait.days, 'day')} to mature",
         )
     ranked, ruled = pooled(matured, flywheel), by_rule(matured, flywheel)
     n_days = matured[PARTITION].n_unique()
@@ -73,6 +78,11 @@ def performance(first: From, last: To, name: Name = None, as_json: AsJson = Fals
         shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
     console.print(shown)
     say(_who_decided(ruled, n_days))
+
+
+def _between(first: datetime | None, last: datetime | None) -> str:
+    since = "" if first is None else f" from {first.date()}"
+    return since if last is None else f"{since} to {last.date()}"
 
 
 def _who_decided(ruled: Sequence[date], n_days: int) -> str:
