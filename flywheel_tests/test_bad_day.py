@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from flywheel_assets import DailyFiles, TableFile
 from flywheel_assets.project import declared
+from flywheel_tests.conftest import contents
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
 from flywheel_tests.test_went_wrong import FIRST, N_DAYS, observing, visits  # noqa: F401  fixtures
 
@@ -104,3 +105,29 @@ def test_a_first_day_that_cannot_be_read_makes_nothing(
     assert stopped.exit_code == 1
     assert "collect_visit failed: " in stopped.output
     assert not (tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions").exists()
+
+
+def test_a_file_that_is_gone_is_no_empty_day(
+    inside: Callable[..., Result],  # noqa: F811
+    daily: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was collected of it stays, and what would be made again says what to put back."""
+    [wheel] = declared()
+    visit = wheel.views[0].fact.observation
+    calm = replace(visit, source=replace(visit.source, every_day=False))  # type: ignore[type-var]
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (observing(wheel, calm),))
+    ends = ("--from", str(FIRST), "--to", str(LAST))
+    assert inside("run", *ends).exit_code == 0
+    before = contents(tmp_path / "home")
+    text = (daily / f"{BAD}.csv").read_text()
+    (daily / f"{BAD}.csv").unlink()
+    refused = inside("run", *ends, "--again")
+    assert refused.exit_code == 1
+    n_rows = before["collect/visit"].filter(partition_date=BAD).height
+    assert f"expected the {n_rows} records of {BAD} that collect/visit has" in refused.output
+    after = contents(tmp_path / "home")
+    assert all(frame.equals(after[name]) for name, frame in before.items())
+    (daily / f"{BAD}.csv").write_text(text)
+    assert inside("run", *ends, "--again").exit_code == 0

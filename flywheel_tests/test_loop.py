@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flywheel_assets import Cancellation, Flywheel
+from flywheel_assets import Cancellation, Flywheel, Gate
 from flywheel_assets.api.client import Local
 from flywheel_assets.api.trace import trace
 from flywheel_assets.dagster_assets.closed_loop import prepare, turn_with
@@ -27,6 +27,7 @@ from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.stores.home import Home
 from flywheel_assets.worlds.shop import ShopConfig
 from flywheel_tests.conftest import FIRST, LAST, contents, shared_data, spin
+from flywheel_tests.test_went_wrong import boom
 from flywheel_tests.unpacking import SAFELY
 
 DAY = timedelta(days=1)
@@ -180,6 +181,27 @@ def test_the_shop_reacts_and_lives_its_days_again(tmp_path: Path) -> None:
             turn_with(shop, turner, repurchase, FIRST, last, progress=lambda _: None)
     one, two = (contents(root) for root in roots)
     assert all(frame.equals(two[name]) for name, frame in one.items())
+
+
+def test_days_with_the_shop_are_decided_again_by_another_champion(tmp_path: Path) -> None:
+    """Turned a day at a time, they are still all that was decided since."""
+    config = ShopConfig(start=FIRST, n_customers=300, history=timedelta(days=20))
+    model = replace(repurchase.model, retrain="daily", gate=Gate(holdout=DAY, refit=False))
+    outcome = replace(repurchase.training_set, horizon=DAY)
+    sound = replace(repurchase, model=model, training_set=outcome)
+    broken = replace(sound, model=replace(model, estimator=boom))
+    home, last = Home(tmp_path), FIRST + 6 * DAY
+    home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
+
+    def turned(flywheel: Flywheel, first: date, **how: bool) -> pl.DataFrame:
+        shop, turner = prepare(home, flywheel, config), Turner(home, [flywheel], **how)
+        turn_with(shop, turner, flywheel, first, last, progress=lambda _: None)
+        return contents(home.root)["repurchase/decisions"]
+
+    ruled = turned(broken, FIRST)
+    assert ruled["model_version"].null_count() == ruled.height > 0
+    again = turned(sound, FIRST + 3 * DAY, decide_again=True)
+    assert again.filter(partition_date=last)["model_version"].null_count() == 0
 
 
 def test_real_orders_are_accounted_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from flywheel_assets import Flywheel, Observation
 from flywheel_assets.project import declared
+from flywheel_tests.conftest import contents
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
 
 FIRST = date(2026, 1, 5)
@@ -241,3 +242,24 @@ def test_trainings_from_before_they_said_whether_they_failed_still_read(
     said = needs(inside, "tea_shop/model")
     assert "refused: it cannot be trained: RuntimeError: boom" in said
     assert f"so it is since {FIRST + 9 * DAY}" in said
+
+
+def test_a_range_that_leaves_a_gap_is_refused_before_anything_is_written(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """What the days between are yet to bring is not taken for nothing; the remedy works."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    assert turn(0, 3).exit_code == 0
+    before = contents(tmp_path / "home")
+    refused = turn(6, 8)
+    assert refused.exit_code == 1
+    assert "2 days before it without organize/fct_visit" in refused.output
+    assert f"flywheel run {wheel.name} --from {FIRST + 4 * DAY} --to {FIRST + 8 * DAY}" in (
+        refused.output
+    )
+    after = contents(tmp_path / "home")
+    assert all(frame.equals(after[name]) for name, frame in before.items())
+    assert turn(4, 8).exit_code == 0

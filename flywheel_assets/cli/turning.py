@@ -84,6 +84,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     shown: Shown,
     **how: bool,
 ) -> Turned:
+    from flywheel_assets.dagster_assets.joined import require_joined
     from flywheel_assets.dagster_assets.stopped import turn_files
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
@@ -100,6 +101,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     total = sum(weight(run) for run in replay(flywheel, first, last))
     with alone(home, "flywheel run"):
         announce(home)
+        require_joined(home, flywheel, first, last)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
         turner = Turner(home, declared(), **how)
@@ -120,6 +122,7 @@ def _closed_loop(
     home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown, **how: bool
 ) -> Turned:
     from flywheel_assets.dagster_assets.closed_loop import compare, prepare, turn_with
+    from flywheel_assets.dagster_assets.joined import require_joined
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.project import declared
@@ -129,6 +132,7 @@ def _closed_loop(
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with alone(home, "flywheel run or demo, with the simulated shop"):
         announce(home)
+        require_joined(home, flywheel, first, last)
         settings = home.extend(first, last, {}, ongoing=True, demo=True)
         left = _unapplied(home, flywheel)
         shop = prepare(home, flywheel, ShopConfig(start=settings.start))

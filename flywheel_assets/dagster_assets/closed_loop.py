@@ -63,7 +63,7 @@ def turn_with(  # noqa: PLR0913  two players, a game, its length
         answered = till.contacts(shop, day) if day > shop.config.start else {}
         till.log(day, shop.day(day, list(answered)), answered)
         if day >= first:
-            turner.turn([Run(tuple(whole(flywheel)), day, day)], progress)
+            turner.turn([Run(tuple(whole(flywheel)), day, day)], progress, until=last)
     till.close()
     return turner.clock
 

@@ -14,6 +14,7 @@ from flywheel_assets.declare.collect import (
     TableFile,
 )
 from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.errors import EmptyReplaceError, many
 from flywheel_assets.stages.checks import Check, comes_in
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.collect import (
@@ -73,6 +74,7 @@ class Collecting:
             start, suppressed = self.settings.start, Suppressed.of(self.home)
             drain(inbox, self.tables, kind, first, last, start=start, suppressed=suppressed)
             result, received = self._settle(first, last)
+            self._require_told(result, first, last)
             self._write(result, first, last)
             forget(inbox, kind, last, horizon)
         return result, received
@@ -159,6 +161,20 @@ class Collecting:
         checked = validate(as_raw(received, self.observation), self.observation, API)
         start = pl.lit(self.settings.start)
         return checked.with_columns(pl.max_horizontal(PARTITION, start).alias(PARTITION))
+
+    def _require_told(self, result: Collected, first: date, last: date) -> None:
+        """Refuse that a day which had records has none: a file that is gone is no empty day."""
+        name = self.observation.name
+        counts = self.tables.count_days(f"collect/{name}", first, last)
+        told = result.accounts.filter(pl.col("received") > 0)[PARTITION]
+        if gone := sorted(counts.keys() - set(told)):
+            more = "" if len(gone) == 1 else f", and of {many(len(gone) - 1, 'later day')}"
+            raise EmptyReplaceError(
+                expected=f"the {counts[gone[0]]:,} records of {gone[0]}{more} that collect/{name} "
+                "has, told again",
+                found="none on that day",
+                remedy="put back what the source had of it; nothing was deleted",
+            )
 
     def _write(self, result: Collected, first: date, last: date) -> None:
         key, schema = f"collect/{self.observation.name}", observation_schema(self.observation)

@@ -119,8 +119,15 @@ class Turner:
         for run in orphans(self.instance):
             settle(self.instance, run)
 
-    def turn(self, runs: Sequence[Run], progress: Callable[[Run], None]) -> Clock:
+    def turn(
+        self, runs: Sequence[Run], progress: Callable[[Run], None], until: date | None = None
+    ) -> Clock:
         """Execute runs in order; stop at the first that fails.
+
+        Parameters
+        ----------
+        until : date, optional
+            The last day that will have been turned, where more runs follow than these.
 
         Raises
         ------
@@ -128,7 +135,7 @@ class Turner:
             When a step or a blocking check fails; what was written before stays.
         """
         begun = time.perf_counter()
-        self._until = max((run.last for run in runs), default=date.min)
+        self._until = until or max((run.last for run in runs), default=date.min)
         for run in runs:
             if not self.again and self.done(run):
                 self.clock.skipped += 1
