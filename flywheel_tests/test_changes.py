@@ -187,6 +187,12 @@ CHANGING: dict[str, tuple[str, Grade, str, set[str]]] = {
         "repurchase/training_set",
         LEARNT,
     ),
+    "how many rows are an outcome": (
+        edit("horizon=30 * DAY,", "horizon=30 * DAY, at_least=2,"),
+        Grade.RECOMPUTE,
+        "repurchase/training_set",
+        LEARNT,
+    ),
     "the estimator": (
         edit("C=0.1", "C=0.2"),
         Grade.RECOMPUTE,

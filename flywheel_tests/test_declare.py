@@ -181,6 +181,10 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: replace(ordered_again, horizon=timedelta(hours=3)),
         "whole days",
     ),
+    "an outcome of no row at all": (
+        lambda: replace(ordered_again, at_least=0),
+        "one or more",
+    ),
     "a model of a feature that is none": (
         lambda: replace(repurchase, model=replace(order_probability, features=("log_orders",))),
         "log_orders_7d",

@@ -239,6 +239,18 @@ def test_the_edges_of_the_outcome() -> None:
         assert found["outcome"].to_list() == [label], (event, known)
 
 
+@pytest.mark.parametrize(("n_rows", "label"), [(1, 0), (2, 1), (3, 1)])
+def test_an_outcome_may_take_several_rows(n_rows: int, label: int) -> None:
+    """As many as are declared, whoever they answer; what they are worth is summed as ever."""
+    decided = datetime(2026, 1, 6, tzinfo=UTC)
+    fact = repurchase.outcome.fact
+    rows = lines(*((str(n), 8, 3, 7, "UK") for n in range(n_rows)))
+    made = facts(rows, pl.DataFrame(schema=fact_schema(fact)), fact)
+    twice = replace(repurchase, training_set=replace(repurchase.training_set, at_least=2))
+    found = training_set(decision(decided), {customer_orders: snapshot_of(decided)}, made, twice)
+    assert found["outcome"].to_list() == [label]
+
+
 @pytest.mark.parametrize(("answers", "label"), [(None, 1), ("d", 1), ("another", 0)])
 def test_what_names_its_decision_is_that_decisions_alone(answers: str | None, label: int) -> None:
     """Attribution is by id where there is one, by entity and horizon where there is none."""

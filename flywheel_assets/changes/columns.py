@@ -170,6 +170,8 @@ def _aggregation(a: Aggregation, fact: Fact) -> str:
 def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
     outcome, model, policy = flywheel.outcome, flywheel.model, flywheel.policy
     followed = (outcome.fact.name, outcome.horizon, outcome.settle)
+    # One was all there was once: homes of then mean the same.
+    enough = () if outcome.at_least == 1 else (outcome.at_least,)
     exposure = outcome.exposure.name if outcome.exposure else None
     seen = {
         g.name: fingerprint(g.kind, g.fact.name, g.window, g.n, _of_fact(g.where, g.fact))
@@ -185,8 +187,12 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
         "training_set": {
             "columns": {
                 ROWS: fingerprint(outcome.matures_after, exposure),
-                "outcome": fingerprint(*followed, _of_fact(outcome.where, outcome.fact)),
-                "reward": fingerprint(*followed, _of_fact(outcome.reward, outcome.fact)),
+                "outcome": fingerprint(*followed, _of_fact(outcome.where, outcome.fact), *enough),
+                "reward": fingerprint(
+                    *followed,
+                    _of_fact(outcome.reward, outcome.fact),
+                    *(enough if outcome.reward is None else ()),
+                ),
                 **dict.fromkeys(sorted({*flywheel.descriptions} - {*crossed, *seen}), ""),
                 **crossed,
             },

@@ -7,22 +7,13 @@ from typing import TypeAlias
 
 from flywheel_assets.declare.rules import (
     IN_ORDER,
+    check_count,
     check_name,
     check_number,
     check_share,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
-
-
-def _check_count(value: int, what: str) -> None:
-    check_number(value, what, whole=True)
-    if value < 1:
-        raise DeclarationError(
-            expected=f"{what} of one or more",
-            found=str(value),
-            remedy="give how many",
-        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +40,7 @@ class TopK:
     each: str | None = None
 
     def __post_init__(self) -> None:
-        _check_count(self.capacity, "a capacity")
+        check_count(self.capacity, "a capacity")
         for action in self.actions:
             check_name(action, "an action")
 
@@ -103,10 +94,10 @@ class Slate:
     at_most: Mapping[str, int] = field(default_factory=dict, metadata={IN_ORDER: True})
 
     def __post_init__(self) -> None:
-        _check_count(self.size, "a slate")
+        check_count(self.size, "a slate")
         object.__setattr__(self, "at_most", MappingProxyType(dict(self.at_most)))
         for column, most in self.at_most.items():
-            _check_count(most, f"a slate with a limit on {column!r}")
+            check_count(most, f"a slate with a limit on {column!r}")
         for action in self.actions:
             check_name(action, "an action")
 

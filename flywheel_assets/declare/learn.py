@@ -10,6 +10,7 @@ import polars as pl
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import (
     check_choice,
+    check_count,
     check_expression,
     check_name,
     check_owners,
@@ -33,7 +34,8 @@ class Outcome:
     """What counts as success after a decision.
 
     The outcome of a decision at t is positive when a row of ``fact`` for the same entity, for which
-    ``where`` holds, happened in ``[t, t + horizon)`` and was known by ``t + horizon + settle``.
+    ``where`` holds, happened in ``[t, t + horizon)`` and was known by ``t + horizon + settle``;
+    or ``at_least`` so many.
     Until then it is censored, which is not the same as negative. A row that names the decision it
     answers counts to that decision alone.
 
@@ -43,6 +45,8 @@ class Outcome:
         Whole days.
     settle : timedelta
         How long after the horizon late news is waited for. Whole days.
+    at_least : int
+        How many such rows there must be.
     reward : polars expression, optional
         Summed over those rows: what a success is worth. 1.0 for each success, if left out.
     exposure : Fact, optional
@@ -59,6 +63,7 @@ class Outcome:
     where: pl.Expr | None = None
     reward: pl.Expr | None = None
     settle: timedelta = timedelta(0)
+    at_least: int = 1
     exposure: Fact | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +71,7 @@ class Outcome:
         check_whole_days(self.horizon, "the horizon of the outcome")
         if self.settle:
             check_whole_days(self.settle, "the settling time of the outcome")
+        check_count(self.at_least, "at_least of the outcome")
         for expression in (self.where, self.reward):
             if expression is not None:
                 check_expression(expression, self.fact.schema, "the outcome")

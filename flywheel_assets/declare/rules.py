@@ -99,6 +99,17 @@ def check_number(value: object, what: str, *, whole: bool = False) -> None:
         )
 
 
+def check_count(value: int, what: str) -> None:
+    """Refuse a number that is not 1, 2, 3 and so on."""
+    check_number(value, what, whole=True)
+    if value < 1:
+        raise DeclarationError(
+            expected=f"{what} of one or more",
+            found=str(value),
+            remedy="give how many",
+        )
+
+
 def check_share(value: float, what: str) -> None:
     """Refuse a share that is not from 0 to 1."""
     check_number(value, what)
@@ -145,7 +156,8 @@ def check_expression(expression: pl.Expr, valid: Iterable[str], what: str) -> No
         raise DeclarationError(
             expected=f"{what} from the columns of its own row",
             found=str(expression),
-            remedy="what looks at other rows, some of them later, is an Aggregation over a window",
+            remedy="what looks at other rows, some of them later, is an Aggregation over a window; "
+            "how many rows make an Outcome is its at_least",
         )
 
 

@@ -95,7 +95,7 @@ def training_set(
     ).unnest("candidate")
     mine = seen(spine, snapshots, flywheel)
     followed, worth = _followed(mine, facts, outcome, keys)
-    positive = followed > 0
+    positive = followed >= outcome.at_least
     return mine.with_columns(
         ((pl.col(DECIDED_AT) - DAY).dt.date() + outcome.matures_after).alias(PARTITION),
         positive.cast(pl.Int8).alias(LABEL),
