@@ -166,6 +166,7 @@ def test_the_receipt_proves_it_without_the_data(story: Story) -> None:
     assert receipt.digests == {"visitor_id": digest}
     assert [s["path"] for s in receipt.sources] == [str(story.web.sources)]
     assert receipt.sources[0]["records"] == 4
+    assert story.counted.sources == receipt.sources
     assert receipt.searched["files"] > 100
 
 

@@ -19,8 +19,10 @@ from deltalake import DeltaTable, write_deltalake
 
 from flywheel_assets import HomeError, SqlSource
 from flywheel_assets.dagster_assets.collecting import Collecting
+from flywheel_assets.dagster_assets.forgetting import forget
 from flywheel_assets.dagster_assets.whom import entity_of, sought_for
 from flywheel_assets.declare.flywheel import catalog
+from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stores.forgetting import databases, files, sources, tables
 from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.forgetting.searching import holds
@@ -267,6 +269,11 @@ def test_a_source_below_the_home(tmp_path: Path) -> None:
     one = sought_for(things, entity_of(things, {"visitor_id": "17"}), {"visitor_id": "17"})
     assert sources.below(home, things.observations) == {file: click}
     assert sources.count(file, click, one) == 3
+    schema = observation_schema(click)
+    Tables(home.lakehouse).replace("collect/click", pl.DataFrame(schema=schema), schema, DAY, DAY)
+    counted = forget(home, WHEELS, {"visitor_id": "17"}, by="a test", dry_run=True)
+    assert counted.elsewhere == {f"clicks/{DAY}.csv": 3}
+    assert counted.sources == [], "it goes with the rest"
     assert sources.erase(file, click, one) == 3
     assert file.read_bytes() == kept.encode()
     assert sources.erase(file, click, one) == 0

@@ -252,12 +252,17 @@ def _publish(
 
 
 def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:
+    """Say how many decisions differ, and in what one of them does; None where none does."""
     if published.equals(frame):
         return None
-    both = published.join(frame, on="decision_id", how="full", suffix="_new", coalesce=True)
+    gone = published.join(frame, on="decision_id", how="anti").height
+    more = frame.join(published, on="decision_id", how="anti").height
+    both = published.join(frame, on="decision_id", suffix="_new")
     columns = [c for c in frame.columns if c != "decision_id"]
-    differs = {c: pl.col(c).ne_missing(pl.col(f"{c}_new")) for c in columns}
-    other = both.filter(pl.any_horizontal(differs.values()))
-    moved = [c for c in columns if other.select(differs[c].any()).item()]
-    example = other.select("decision_id", *(n for c in moved for n in (c, f"{c}_new")))
-    return f"{other.height} that differ, for example {example.head(1).to_dicts()}"
+    other = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c}_new")) for c in columns))
+    said = [f"{n:,} {how}" for n, how in ((gone, "gone"), (more, "more")) if n]
+    if other.height:
+        [row] = other.head(1).to_dicts()
+        moved = [f"{c} {row[c]}, now {row[n]}" for c in columns if row[c] != row[n := f"{c}_new"]]
+        said += [f"{other.height:,} that differ, such as {row['decision_id']}: {'; '.join(moved)}"]
+    return f"of {published.height:,}, {', and '.join(said)}"

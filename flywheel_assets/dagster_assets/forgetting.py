@@ -121,12 +121,20 @@ class _Work:
                 tables.erase(holding, self._in_table(holding.table, with_texts))
         self._after(receipt, holdings)
         self.tell("looking what would bring it back")
-        receipt.sources = list(brought_back(self.home, self.things.observations, self.sought))
+        receipt.sources = list(self._outside())
         if not self.dry_run:
             self.tell("searching everything once more")
             receipt.left = self._search(receipt, with_texts)
             Receipts.of(self.home).keep(receipt, finished=not receipt.left)
         return receipt
+
+    def _outside(self) -> Iterator[dict[str, object]]:
+        """Name the sources that still have it; files below the home will not, when it is done."""
+        below = sources.below(self.home, self.things.observations).values()
+        gone = {observation.name for observation in below} if self.dry_run else set()
+        for source in brought_back(self.home, self.things.observations, self.sought):
+            if source["observation"] not in gone:
+                yield source
 
     def _keep(self, receipt: Receipt) -> None:
         if not self.dry_run:
