@@ -68,7 +68,7 @@ def test_a_file_with_rejected_records_is_mended_as_is_said(
     assert '"customer_id":"one"' in record["record"]
     assert one["to_do"] == (
         "mend the source, or widen the contract; then flywheel run tea_shop --again "
-        f"from {FIRST + DAY} on"
+        f"--from {FIRST + DAY} --to {FIRST + 3 * DAY}"
     )
     shown = inside("rejected", "visit").output
     assert f"visits.csv:{record['line']}" in shown

@@ -55,6 +55,8 @@ class Rejections:
         Records of the same days that were not.
     reasons : tuple of Rejected
         What was rejected most often first.
+    newest : date
+        The last day that was collected.
     before : float
         Which share was rejected of as many days before; 0 where nothing was collected then.
 
@@ -62,11 +64,11 @@ class Rejections:
     --------
     >>> day = date(2026, 1, 31)
     >>> one = Rejected("visit", "n: expected 1 or more", 9, 0, day, day)
-    >>> found = Rejections("visit", "tea", day - DAY, day, 91, (one,))
+    >>> found = Rejections("visit", "tea", day - DAY, day, 91, (one,), day)
     >>> found.said.partition(" were ")[2]
     'rejected, most by n: expected 1 or more'
-    >>> found.to_do
-    'mend the source, or widen the contract; then flywheel run tea --again from 2026-01-31 on'
+    >>> found.to_do.partition("; then ")[2]
+    'flywheel run tea --again --from 2026-01-31 --to 2026-01-31'
     """
 
     observation: str
@@ -75,6 +77,7 @@ class Rejections:
     last: date
     collected: int
     reasons: tuple[Rejected, ...]
+    newest: date
     before: float = 0.0
 
     @property
@@ -114,7 +117,7 @@ class Rejections:
             since = min(one.since for one in told)
             found.append(
                 "mend the source, or widen the contract; then flywheel run "
-                f"{self.flywheel} --again from {since} on"
+                f"{self.flywheel} --again --from {since} --to {self.newest}"
             )
         if logged:
             found.append(
@@ -158,7 +161,8 @@ def _of(
     made += tables.days(aside) if tables.exists(aside) else []
     if not made:
         return
-    last = last or max(made)
+    newest = max(made)
+    last = last or newest
     first = first or last - LOOKED_BACK + DAY
     earlier = (first - (last - first) - DAY, first - DAY)
     yield Rejections(
@@ -168,6 +172,7 @@ def _of(
         last=last,
         collected=_n_rows(tables, table, first, last),
         reasons=_reasons(tables, observation, first, last),
+        newest=newest,
         before=_share(_n_rows(tables, aside, *earlier), _n_rows(tables, table, *earlier)),
     )
 
