@@ -213,7 +213,7 @@ def test_a_plan_keeps_its_names_whole(
         assert together in said
         for whole in (change.table, *change.added, *change.owners):
             assert whole in said
-        assert f"{FIRST} to {FIRST}: 1 day, 1 row, at most 10 s" in said
+        assert f" {FIRST}: 1 day, 1 row, at most 10 s" in said
         assert "To be made again: 1 partition, 1 row, at most 10 s." in said
 
 

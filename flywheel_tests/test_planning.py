@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import flywheel_assets.flywheels
-from flywheel_assets import Aggregation, DailyFiles, FeatureView, Flywheel
+from flywheel_assets import Aggregation, DailyFiles, Expression, FeatureView, Flywheel
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.changes.plan import Grade
 from flywheel_assets.cli import app
@@ -95,6 +95,26 @@ def test_a_run_warns_of_what_is_not_applied(home: Home, monkeypatch: pytest.Monk
     assert " and 1 more." in warning
     assert "flywheel plan" in warning
     assert "flywheel apply" in warning
+
+
+def test_a_feature_that_decisions_never_saw_stops_nothing(home: Home, tmp_path: Path) -> None:
+    """Added and not applied, it is null for them, as is what is made of it; others are checked."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    twice = Expression(name="twice", expression=pl.col("orders_14d") * 2, description="Twice.")
+    more = replace(
+        customer_orders,
+        aggregations=(*customer_orders.aggregations, counted(14)),
+        expressions=(*customer_orders.expressions, twice),
+    )
+    changed = seeing(more)
+    day = FIRST + DAYS
+    Turner(home, [changed]).force(Run((ROWS,), day, day))
+    rows = contents(home.root)[ROWS].filter(partition_date=day)
+    assert rows["orders_14d"].null_count() == rows["twice"].null_count() == rows.height > 0
+    meddled = pl.read_delta(str(home.lakehouse / VIEW)).with_columns(pl.col("revenue_30d") + 1)
+    meddled.write_delta(str(home.lakehouse / VIEW), mode="overwrite")
+    with pytest.raises(FlywheelError, match="features_as_decided"):
+        Turner(home, [changed]).force(Run((ROWS,), day, day))
 
 
 def test_a_table_that_is_gone_is_missed(home: Home) -> None:

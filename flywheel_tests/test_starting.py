@@ -262,7 +262,8 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
     gone = inside("validate", "--source", str(tmp_path / "no.csv"))
     assert gone.exit_code == 1
     assert "nothing at" in gone.output
-    folder = inside("validate", "--source", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    folder = inside("validate", "--source", str(tmp_path / "elsewhere"))
     assert "DailyFiles" in folder.output
     assert "flywheel run" in inside("status").output  # nothing has run in this home
 

@@ -177,14 +177,23 @@ def status(as_json: AsJson = False) -> None:
         told = [asdict(one) | {"urgency": one.urgency.name.lower()} for one in found]
         print_json(told)
     else:
-        shown = Table(_whole("table"), "newest", "needs attention", "owners", show_lines=True)
-        for one in found:
-            shown.add_row(
-                one.table, str(one.newest or "-"), escaped(_wanting(one)), ", ".join(one.owners)
-            )
-        console.print(shown)
+        _show(found)
     if any(one.urgency is not Urgency.FINE for one in found):
         raise typer.Exit(1)
+
+
+def _show(found: Sequence["TableStatus"]) -> None:
+    wanting = {one.table: _wanting(one) for one in found}
+    for one in found:
+        if lines := wanting[one.table]:
+            newest = f"to {one.newest}" if one.newest else "never made"
+            say(f"[bold]{one.table}[/bold], {newest}, {', '.join(one.owners)}")
+            for line in lines:
+                say(f"  - {escaped(line)}")
+    fine = [table for table, lines in wanting.items() if not lines]
+    if fine:
+        others = many(len(fine), "other" if len(fine) < len(found) else "table")
+        say(f"Nothing to do for {others}: {', '.join(fine)}.")
 
 
 def _whole(header: str) -> Column:
@@ -192,15 +201,15 @@ def _whole(header: str) -> Column:
     return Column(header, no_wrap=True)
 
 
-def _wanting(one: "TableStatus") -> str:
+def _wanting(one: "TableStatus") -> list[str]:
     lines = [*one.failed, *one.warned]
     if one.holes:
         lines.append(f"{many(len(one.holes), 'day')} never made, {one.holes[0]} first")
     if one.days_behind:
         lines.append(f"{many(one.days_behind, 'day')} behind")
     if one.newest is None:
-        lines.append("never made")
-    return "\n".join(lines) or "nothing"
+        lines.append("no day of it was ever made: flywheel run")
+    return lines
 
 
 def _of_home() -> list["Step"]:

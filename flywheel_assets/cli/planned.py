@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flywheel_assets.cli.app import say
 from flywheel_assets.cli.rows import show_rows
 from flywheel_assets.errors import many
+from flywheel_assets.stages.clock import in_words
 
 if TYPE_CHECKING:
     from flywheel_assets.changes.plan import Change
@@ -94,6 +95,6 @@ def _again(step: "Step") -> str:
         return f"nothing: history stays, the next turn follows{begins}"
     if not step.ranges:
         return "nothing: what is there is kept" if step.carried else "nothing"
-    spans = ", ".join(f"{first} to {last}" for first, last in step.ranges)
+    spans = ", ".join(in_words(*span) for span in step.ranges)
     counts = f"{many(step.n_days, 'day')}, {many(step.n_rows, 'row')}"
     return f"{spans}: {counts}{_time([step])}"

@@ -45,7 +45,7 @@ def validate(
     Exit status: 1 for what cannot mean anything, for a source that cannot be read, and for records
     that do not fit; nothing of them would be lost, but kept apart with their reasons.
     """
-    from flywheel_assets.cli.turning import sources
+    from flywheel_assets.cli.sources import sources
     from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.compile import compile_flywheels
     from flywheel_assets.project import declared, named

@@ -9,10 +9,11 @@ import typer
 
 from flywheel_assets.cli.app import TURN, AsJson, From, Name, To, app, find, print_json, today, warn
 from flywheel_assets.cli.progress import Shown, announce, progress, silent, weight
+from flywheel_assets.cli.sources import require_sources, sources
 from flywheel_assets.cli.turned import Turned, show, turned
 from flywheel_assets.cli.turned import as_json as told
 from flywheel_assets.declare.collect import SqlSource
-from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import Home, current_home
@@ -26,7 +27,7 @@ SourceDir = Annotated[
     Path | None,
     typer.Option(
         help="Where the data is, instead of the declared place: a file or a folder of daily files; "
-        "of several observations, in a folder of its name each."
+        "of several observations a folder, in which each has a folder or file of its name."
     ),
 ]
 Again = Annotated[
@@ -96,6 +97,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
             remedy="correct --source; nothing was begun",
         )
     given = sources(flywheel, source.resolve()) if source else {}
+    require_sources(flywheel, given)
     _check_range(first, last)
     ongoing = last >= today() - DAY
     total = sum(weight(run) for run in replay(flywheel, first, last))
@@ -108,14 +110,6 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
         with shown(total) as step:
             turn_files(turner, flywheel, first, last, step)
         return turned(turner, flywheel, first, last, left)
-
-
-def sources(flywheel: Flywheel, folder: Path) -> dict[str, str]:
-    """Say where each observation's daily files are, in a folder or in those below it."""
-    names = [o.name for o in catalog([flywheel]).observations if (folder / o.name).is_dir()]
-    if names:
-        return {name: str(folder / name) for name in names}
-    return {flywheel.views[0].fact.observation.name: str(folder)}
 
 
 def _closed_loop(

@@ -164,7 +164,8 @@ def _checks(flywheel: Flywheel, history: pl.DataFrame, day: date) -> list[Check]
             until.filter(column == stage.SCORE),
             day,
             CALIBRATION,
-            f"thresholds on the score no longer mean what they say: {model}, or {back}",
+            f"thresholds on the score no longer mean what they say: {model}; or declare a "
+            f"calibration; or {back}",
         ),
     ]
 

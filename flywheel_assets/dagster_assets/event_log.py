@@ -1,5 +1,6 @@
 """Dagster's event log, for a process that records one run after another."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -72,6 +73,7 @@ def _trust_the_journal(connection: Any, _: object) -> None:
 
 def recorder(home: Home) -> dg.DagsterInstance:
     """Open a home's Dagster instance to record runs in; as it is, where its storage was chosen."""
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
     root = str(home.dagster)
     ref, usual = instance.get_ref(), InstanceRef.config_defaults(root)

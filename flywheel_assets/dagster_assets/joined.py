@@ -9,7 +9,7 @@ from flywheel_assets.dagster_assets.event_log import recorder
 from flywheel_assets.dagster_assets.features import oldest
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import MissingPartitionError, many
-from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.clock import DAY, days, in_words
 from flywheel_assets.stores.home import Home
 
 
@@ -36,7 +36,7 @@ def require_joined(home: Home, flywheel: Flywheel, first: date, last: date) -> N
         if missing and missing[-1] >= oldest(build, view, first):
             raise MissingPartitionError(
                 expected=f"days that follow on those of {flywheel.name} that are there",
-                found=f"{first} to {last}, and {many(len(missing), 'day')} before it without "
+                found=f"{in_words(first, last)}, and {many(len(missing), 'day')} before it without "
                 f"{fact.to_user_string()}, {missing[0]} first; nothing was written",
                 remedy=f"turn those, too: flywheel run {flywheel.name} --from {missing[0]} "
                 f"--to {last}",

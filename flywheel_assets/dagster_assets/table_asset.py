@@ -14,7 +14,7 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, column_lineage
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.checks import BLOCKING, WARNING, Check
-from flywheel_assets.stages.clock import DAY, days
+from flywheel_assets.stages.clock import DAY, days, in_words
 from flywheel_assets.stages.promises import promise
 from flywheel_assets.stores.data_files import missing
 from flywheel_assets.stores.home import current_home
@@ -195,7 +195,7 @@ def report(  # noqa: PLR0913  what is known of what was written
                 check_name=c.name,
                 passed=c.passed,
                 severity=severity[c.warns],
-                description=f"{first} to {last}: {_told(c)}",
+                description=f"{in_words(first, last)}: {_told(c)}",
             )
             for c in checks
         ],

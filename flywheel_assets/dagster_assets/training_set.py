@@ -15,7 +15,7 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.stages import checks
-from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.features import reach
 from flywheel_assets.stages.organize import fact_schema
@@ -92,10 +92,24 @@ def _again(build: Build, flywheel: Flywheel, rows: pl.DataFrame) -> pl.DataFrame
     )
     if rows.is_empty():
         return spine
-    days = rows[PARTITION].unique().sort().to_list()
-    first, last = decided_on(flywheel, days[0]), decided_on(flywheel, days[-1])
+    matured = rows[PARTITION].unique().sort().to_list()
+    first, last = decided_on(flywheel, matured[0]), decided_on(flywheel, matured[-1])
     made_of = {view: inputs(build, view, first, last) for view in flywheel.views}
-    return seen_again(spine, made_of, flywheel)
+    return seen_again(spine, made_of, flywheel, _unseen(build, flywheel, first, last))
+
+
+def _unseen(build: Build, flywheel: Flywheel, first: date, last: date) -> dict[str, list[date]]:
+    """Name the features that snapshots of some days were made without: declared later."""
+    found: dict[str, list[date]] = {}
+    for view in flywheel.views:
+        key = f"features/{view.name}"
+        called = build.meanings[key].old_names if key in build.meanings else {}
+        for epoch in build.declared.epochs(key):
+            made = list(days(max(first, epoch.first), min(last, epoch.last)))
+            for name in view.descriptions:
+                if made and epoch.meaning.columns.keys().isdisjoint((name, *called.get(name, ()))):
+                    found.setdefault(name, []).extend(made)
+    return found
 
 
 def _followers(flywheel: Flywheel) -> tuple[Fact, ...]:

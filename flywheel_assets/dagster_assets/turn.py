@@ -108,7 +108,6 @@ class Turner:
         again: bool = False,
         decide_again: bool = False,
     ) -> None:
-        os.environ["DAGSTER_HOME"] = str(home.dagster)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
         self.home, self.again, self.decide_again = home, again or decide_again, decide_again
         self.instance = recorder(home)

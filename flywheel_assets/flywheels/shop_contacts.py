@@ -148,7 +148,7 @@ def estimator() -> Any:
     from flywheel_assets.flywheels.shop_effect import EffectRegressor
 
     column = (*LEVEL, *EFFECT).index("log_order_value")
-    return EffectRegressor(n_effect=len(EFFECT), log_value=column, alpha=0.003, held_back=16.0)
+    return EffectRegressor(n_effect=len(EFFECT), log_value=column, alpha=0.003, held_back=4_000.0)
 
 
 contact_uplift = Model(

@@ -32,14 +32,15 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
     alpha : float
         Penalty of the level's squared coefficients, beside the mean loss of a row.
     held_back : float
-        How many times the effect's squared coefficients are penalized more.
+        Penalty of the effect's squared coefficients, beside the summed loss of all rows: a prior,
+        which the fewer rows do not lift that there are after a change.
 
     Examples
     --------
     >>> X = np.column_stack([np.zeros(400), np.repeat([0.0, 1.0], 200), np.tile([0.0, 1.0], 200)])
     >>> often = 0.2 + 0.5 * X[:, 1] * X[:, 2]  # what acts only where the second column is 1
     >>> y = 10 * (np.arange(400) // 2 % 10 < 10 * often)
-    >>> model = EffectRegressor(n_effect=1, log_value=0, alpha=1e-6, held_back=1.0).fit(X, y)
+    >>> model = EffectRegressor(n_effect=1, log_value=0, alpha=1e-6, held_back=4e-4).fit(X, y)
     >>> model.predict([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]).round(2)
     array([0.2, 0.7])
     """
@@ -59,6 +60,7 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
             StandardScaler(),
         )
         self.scaler_ = StandardScaler()
+        self.shrunk_ = np.sqrt(self.alpha * len(X) / self.held_back)
         level = self.level_.fit_transform(X[:, :-1])
         changing = self.scaler_.fit_transform(self._changing(X))
         self.classifier_ = LogisticRegression(
@@ -79,5 +81,5 @@ class EffectRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _terms(self, level: Floats, changing: Floats, X: Floats) -> Floats:  # noqa: N803
         """Lay out what the log odds are linear in; small terms are penalized more."""
-        acting = X[:, -1:] / np.sqrt(self.held_back)
+        acting = X[:, -1:] * self.shrunk_
         return np.hstack([level, acting, acting * changing.clip(-OUTLIER, OUTLIER)])

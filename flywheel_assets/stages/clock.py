@@ -38,3 +38,16 @@ def days(first: date, last: date) -> Iterator[date]:
     """
     for i in range((last - first).days + 1):
         yield first + i * DAY
+
+
+def in_words(first: date, last: date) -> str:
+    """Name a range of days, or the one that it is.
+
+    Examples
+    --------
+    >>> in_words(date(2026, 1, 30), date(2026, 2, 1))
+    '2026-01-30 to 2026-02-01'
+    >>> in_words(date(2026, 1, 30), date(2026, 1, 30))
+    '2026-01-30'
+    """
+    return str(first) if first == last else f"{first} to {last}"

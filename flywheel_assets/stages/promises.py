@@ -68,22 +68,10 @@ PROMISES: dict[str, Promise] = {
         "The probability of each logged action is above 0 and at most 1.",
         "look at the policy's exploration: what has no chance cannot be learnt from",
     ),
-    "feature_drift": Promise(
-        "Features are distributed as when the champion was trained.",
-        "look which feature moved, and whether its source or the world changed; train again",
-    ),
-    "score_drift": Promise(
-        "Scores are distributed as when the champion was trained.",
-        "look at feature_drift first; train again if the world changed",
-    ),
-    "label_drift": Promise(
-        "Outcomes are as frequent as when the champion was trained.",
-        "look whether the outcome's fact still comes in whole; train again if the world changed",
-    ),
-    "calibration": Promise(
-        "Predicted probabilities are as frequent as they say.",
-        "declare a calibration of the model, or train again",
-    ),
+    "feature_drift": Promise("Features are distributed as when the champion was trained.", ""),
+    "score_drift": Promise("Scores are distributed as when the champion was trained.", ""),
+    "label_drift": Promise("Outcomes are as frequent as when the champion was trained.", ""),
+    "calibration": Promise("Predicted probabilities are as frequent as they say.", ""),
     "unique_key": Promise("No two facts share what is declared to be unique.", ""),
 }
 """By the check's name; a check whose message says what to do itself has no remedy here."""

@@ -1,6 +1,8 @@
 """What a decision sees: a candidate's row of each view, joined, and expressions across them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import date
+from types import MappingProxyType
 
 import polars as pl
 
@@ -8,12 +10,14 @@ from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.features import feature_schema, recomputed
 
 Snapshots = Mapping[FeatureView, pl.DataFrame]
 """Rows of ``features/<view>`` of the days that decisions are made on, by view."""
 Inputs = Mapping[FeatureView, tuple[pl.DataFrame, Mapping[Dimension, pl.DataFrame]]]
 """What views are made of: their facts, and their dimensions."""
+NOTHING: Mapping[str, Collection[date]] = MappingProxyType({})
 
 
 def seen_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
@@ -53,7 +57,12 @@ def seen(spine: pl.DataFrame, snapshots: Snapshots, flywheel: Flywheel) -> pl.Da
     return _expressed(frame, flywheel)
 
 
-def seen_again(spine: pl.DataFrame, inputs: Inputs, flywheel: Flywheel) -> pl.DataFrame:
+def seen_again(
+    spine: pl.DataFrame,
+    inputs: Inputs,
+    flywheel: Flywheel,
+    unseen: Mapping[str, Collection[date]] = NOTHING,
+) -> pl.DataFrame:
     """Compute what `seen` gives once more, straight from facts and dimensions.
 
     Parameters
@@ -61,13 +70,21 @@ def seen_again(spine: pl.DataFrame, inputs: Inputs, flywheel: Flywheel) -> pl.Da
     spine : DataFrame, (n_rows, ...)
         As for `seen`.
     inputs : mapping of FeatureView to its facts and its dimensions
+    unseen : mapping of str to collection of date
+        Features, and the days that were decided before there were any: null, as `seen` finds them.
     """
     frame = spine
+    day = pl.col(AS_OF).dt.date() - DAY
     for view in flywheel.views:
         facts, dimensions = inputs[view]
         keys = [*view.entity.keys, AS_OF]
         moments = frame.select(keys).drop_nulls().unique(maintain_order=True)
-        frame = _joined(frame, recomputed(moments, facts, dimensions, view), view)
+        rows = recomputed(moments, facts, dimensions, view).with_columns(
+            pl.when(~day.is_in(unseen[name])).then(name)
+            for name in view.descriptions
+            if name in unseen
+        )
+        frame = _joined(frame, rows, view)
     return _expressed(frame, flywheel)
 
 

@@ -194,7 +194,8 @@ class Home:
         Raises
         ------
         HomeError
-            For days before the home's first, or a source other than the one it was opened with.
+            For days before the home's first, or a source other than that which it was collected
+            from.
         """
         old = self.settings()
         if old is None:
@@ -216,12 +217,16 @@ class Home:
                 remedy="run later days, or set FLYWHEEL_HOME to an empty folder",
             )
         for name, path in sources.items():
-            if old.sources.get(name, path) != path:
+            if old.sources.get(name, path) != path and self._collected(name):
                 raise HomeError(
-                    expected=f"the source that {self.root} was started with, {old.sources[name]}",
+                    expected=f"the source that {name} was collected from, {old.sources[name]}",
                     found=path,
                     remedy="leave --source out, or set FLYWHEEL_HOME to an empty folder",
                 )
+
+
+    def _collected(self, observation: str) -> bool:
+        return (self.lakehouse / "collect" / observation / "_delta_log").exists()
 
 
 def current_home() -> Home:
