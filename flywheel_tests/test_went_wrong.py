@@ -101,6 +101,22 @@ def test_a_source_that_was_cut_off_is_said_and_its_day_made_again(
     assert turn(0, last, "--again").exit_code == 0
 
 
+def test_a_day_without_a_record_among_others_is_seen(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    visits: Path,
+) -> None:
+    """In the run that collects it, and in those of the days after it, though records come again."""
+    hole = FIRST + 8 * DAY
+    kept = [line for line in visits.read_text().splitlines() if not line.startswith(str(hole))]
+    visits.write_text("\n".join(kept) + "\n")
+    assert turn(0, 10).exit_code == 0
+    said = f"no record on {hole}, and some on every day before"
+    assert said in needs(inside, "collect/visit")
+    assert turn(11, 11).exit_code == 0
+    assert said in needs(inside, "collect/visit")
+
+
 def test_who_is_often_silent_is_not_complained_of(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

@@ -145,10 +145,12 @@ def _unapplied(home: Home, flywheel: Flywheel) -> tuple[str, ...]:
     changes = unapplied(home, declared(), flywheel)
     if changes:
         named = [f"{one.table} ({one.grade.name.lower()})" for one in changes]
+        seen = any(one.table.startswith("features/") for one in changes)
+        stops = ", and stops at a training set whose decisions saw them otherwise" if seen else ""
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         warn(
             f"the declaration has changed, and is not applied to the days that are there: "
-            f"{', '.join(named[:NAMED])}{more}. This run builds on them as they are.",
+            f"{', '.join(named[:NAMED])}{more}. This run builds on them as they are{stops}.",
             "What changed: flywheel plan. To make those days again first: flywheel apply.",
         )
     return tuple(change.table for change in changes)

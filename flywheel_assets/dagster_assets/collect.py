@@ -126,7 +126,7 @@ def collect(build: Build, observation: Observation) -> dg.AssetsDefinition:
             reasons.update(dict(grouped.head(20).iter_rows()))
             required = [f.name for f in observation.fields if not f.nullable]
             found.append(checks.collect(result.observations, result.accounts, required, received))
-        found.append([work.comes_in(last, result.ends)])
+        found.append([work.comes_in(first, last, result.ends)])
         told: dict[str, Any] = dict(sums)
         yield report(context, build, key, totals, worst(found), **told)
         table = "| records | reason |\n|---|---|\n" + "\n".join(

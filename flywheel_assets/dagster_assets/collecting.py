@@ -30,7 +30,7 @@ from flywheel_assets.stages.collect import (
     validate,
 )
 from flywheel_assets.stages.received import API, as_raw, repeats
-from flywheel_assets.stages.silence import LOOKED_BACK
+from flywheel_assets.stages.silence import LOOKED_BACK, USUAL
 from flywheel_assets.stores.forgetting.suppressed import Suppressed
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox
@@ -129,14 +129,15 @@ class Collecting:
         ends: date | None = sound.select(pl.col(PARTITION).max()).item()
         return ends
 
-    def comes_in(self, last: date, ends: date | None) -> Check:
-        """Check that the source says as much as it used to, up to a day."""
+    def comes_in(self, first: date, last: date, ends: date | None) -> Check:
+        """Check that the source says as much as it used to, on some days and before the last."""
         name, start = self.observation.name, self.settings.start
-        counts = self.tables.count_days(f"collect/{name}", last - LOOKED_BACK, last)
+        back = min(first - USUAL, last - LOOKED_BACK)
+        counts = self.tables.count_days(f"collect/{name}", back, last)
         # What the API received is none of the source's.
         received = self.tables.count_days(received_table(name), last - LOOKED_BACK, last)
         told = max(counts.keys() - received.keys(), default=None)
-        return comes_in(counts, start, last, ends, told)
+        return comes_in(counts, start, first, last, ends, told)
 
     def _keep_dump(self, raw: pl.DataFrame, source: DailyFiles, first: date, last: date) -> None:
         there = in_dump(raw, self.observation, source)

@@ -17,10 +17,11 @@ from flywheel_assets.declare.rules import (
 )
 from flywheel_assets.errors import many
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.silence import silent_since
+from flywheel_assets.stages.silence import silent_on, silent_since
 from flywheel_assets.stages.training_set import LABEL
 
 KNOWS_ITS_USUAL = 7
+WEEK = 7 * DAY
 """After so many days without a gap a day without a record is none of an observation's own."""
 
 
@@ -82,8 +83,13 @@ def collect(
     ]
 
 
-def comes_in(
-    counts: Mapping[date, int], start: date, last: date, ends: date | None, told: date | None
+def comes_in(  # noqa: PLR0913, PLR0917  what there is, which days, and where the source ends
+    counts: Mapping[date, int],
+    start: date,
+    first: date,
+    last: date,
+    ends: date | None,
+    told: date | None,
 ) -> Check:
     """Check that a source says as much as it used to.
 
@@ -91,15 +97,21 @@ def comes_in(
     ----------
     counts : mapping of date to int
         Observations of each day that has any.
-    start, last : date
-        The home's first day, and the last that was collected.
+    start, first, last : date
+        The home's first day, and the first and the last that were collected; a day of the week
+        before the last one is looked at in any case.
     ends : date, optional
         The last day that the source has a record of, where it is read as a whole.
     told : date, optional
         The newest day of which that source has told before.
     """
     since = silent_since(counts, start, last, KNOWS_ITS_USUAL)
-    wrong = []
+    recent = min(first, last - WEEK + DAY)
+    wrong = [
+        f"no record on {day}, and some on every day before"
+        for day in silent_on(counts, start, recent, last, KNOWS_ITS_USUAL)
+        if day != since
+    ]
     if since is not None:
         wrong.append(f"no record since {since}, and some on every day before")
     if ends is not None and told is not None and ends < told:

@@ -27,7 +27,7 @@ PROMISES: dict[str, Promise] = {
     "known_on_its_day": Promise("Each row became known on the day of its partition.", _AGAIN),
     "comes_in": Promise(
         "Records come in on each day, where they always did, and a source keeps what it told.",
-        "look whether the source is whole; put it right, then flywheel run --again from that day "
+        "look whether the source is whole; put it right, then flywheel run --again --from that day "
         "on; if there was nothing to tell, nothing is to be done",
     ),
     "trains": Promise(

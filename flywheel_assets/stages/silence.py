@@ -1,4 +1,4 @@
-"""Silence: since when nothing comes, where something came every day."""
+"""Silence: when nothing came, where something came every day."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -38,6 +38,32 @@ def silent_since(
     newest = max((d for d, n in counts.items() if n and start <= d <= last), default=None)
     if newest is None or newest == last:
         return None
-    usual = list(days(max(start, newest - USUAL + DAY), newest))
-    well = len(usual) >= least and all(counts.get(day) for day in usual)
-    return newest + DAY if well else None
+    return newest + DAY if _never_before(counts, start, newest + DAY, least) else None
+
+
+def silent_on(
+    counts: Mapping[date, int], start: date, first: date, last: date, least: int = 1
+) -> list[date]:
+    """Name the days of a range that had nothing, where every day before one had something.
+
+    Parameters
+    ----------
+    counts, start, least : as for `silent_since`
+    first, last : date
+        The days that are asked about; days before them say what is usual.
+
+    Examples
+    --------
+    >>> came = {date(2026, 1, day): 5 for day in (1, 2, 3, 5, 6)}
+    >>> silent_on(came, date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 6), least=3)
+    [datetime.date(2026, 1, 4)]
+    >>> silent_on(came, date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 6), least=4)
+    []
+    """
+    empty = (day for day in days(max(start, first), last) if not counts.get(day))
+    return [day for day in empty if _never_before(counts, start, day, least)]
+
+
+def _never_before(counts: Mapping[date, int], start: date, day: date, least: int) -> bool:
+    usual = list(days(max(start, day - USUAL), day - DAY))
+    return len(usual) >= least and all(counts.get(one) for one in usual)
