@@ -165,6 +165,11 @@ def test_lost_decisions_are_said_to_be_history(
     shutil.rmtree(tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions")
     assert "from a backup: it is history" in inside("doctor").output
     assert "from a backup: it is history" in needs(inside, "tea_shop/decisions")
+    lost = turn(2, 3)
+    assert lost.exit_code == 1
+    assert "expected tea_shop/decisions, which runs made" in lost.output
+    assert "put its folder back from a backup: it is history" in lost.output
+    assert "Nothing to make again: what differs is history" in inside("apply").output
 
 
 def test_nobody_to_decide_on_is_said(
@@ -217,7 +222,9 @@ def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
     outcome = replace(wheel.training_set, horizon=DAY)
     wheel = replace(wheel, training_set=outcome)
     monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=broken),))
-    assert turn(0, 9).exit_code == 0
+    failed = turn(0, 9)
+    assert failed.exit_code == 0
+    assert "To be looked at: tea_shop/model" in failed.output
     said = needs(inside, "tea_shop/model")
     monday = FIRST + 7 * DAY
     assert f"the training of {monday}: refused: it cannot be trained: RuntimeError: boom" in said

@@ -95,6 +95,9 @@ def apply() -> None:
             console.print("Nothing to make again.")
             return
         days = sum(step.n_days for step in planned)
+        if not any(step.n_days or step.carried or step.gone for step in planned):
+            say("Nothing to make again: what differs is history, and stays; see flywheel plan.")
+            return
         with progress(days) as report:
             for step in carry_out(planned, Turner(home, declared()), report):
                 _tell(step)

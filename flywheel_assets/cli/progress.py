@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from flywheel_assets.cli.app import console, say
+from flywheel_assets.stages.clock import in_words
 from flywheel_assets.stores.home import Home
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def progress(total: int) -> "Iterator[Callable[[Run], None]]":
     )
 
     if not console.is_terminal:
-        yield lambda run: say(f"{run.first} to {run.last}: {_what(run)}")
+        yield lambda run: say(f"{in_words(run.first, run.last)}: {_what(run)}")
         return
     bar = Progress(
         TextColumn("{task.description}"),

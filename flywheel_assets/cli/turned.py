@@ -10,6 +10,7 @@ from rich.table import Table
 from flywheel_assets.cli.app import console, say
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import many
+from flywheel_assets.stages.clock import DAY
 
 if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.closed_loop import Earned
@@ -37,6 +38,10 @@ class Turned:
         Of each table by now.
     champion : Champion, optional
         None while the bootstrap rule decides.
+    model_since : date, optional
+        The first day on which a model decided; None while none has.
+    attention : tuple of str
+        Tables of which a check failed or warned last.
     unapplied : tuple of str
         Tables that the run worked on although an earlier declaration made them.
     earned : Earned, optional
@@ -48,6 +53,8 @@ class Turned:
     last: date
     rows: dict[str, int]
     champion: Champion | None
+    model_since: date | None
+    attention: tuple[str, ...]
     clock: "Clock"
     unapplied: tuple[str, ...]
     lakehouse: str
@@ -66,6 +73,8 @@ def turned(
         last=last,
         rows=row_counts(turner.home, flywheel),
         champion=_champion(turner, flywheel, last),
+        model_since=_model_since(turner, flywheel),
+        attention=_attention(turner, flywheel),
         clock=turner.clock,
         unapplied=unapplied,
         lakehouse=str(turner.home.lakehouse),
@@ -85,6 +94,26 @@ def _champion(turner: "Turner", flywheel: Flywheel, last: date) -> Champion | No
     found = trained.filter(pl.any_horizontal(pl.col("version", "judged_version") == version))
     judged = found.select("metric", "value", "n_holdout").head(1).to_dicts()
     return Champion(flywheel.model.name, version, *(judged[0].values() if judged else ()))
+
+
+def _model_since(turner: "Turner", flywheel: Flywheel) -> date | None:
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.declare.rules import PARTITION
+
+    schema: dict[str, Any] = {PARTITION: pl.Date(), "model_version": pl.Int64()}
+    decided = build_for(turner.home).tables.read(f"{flywheel.name}/decisions", schema)
+    by_model = decided.filter(pl.col("model_version").is_not_null())
+    found: date | None = by_model.select(pl.col(PARTITION).min()).collect().item()
+    return found
+
+
+def _attention(turner: "Turner", flywheel: Flywheel) -> tuple[str, ...]:
+    from flywheel_assets.dagster_assets.selection import whole
+    from flywheel_assets.dagster_assets.status import Urgency, status
+
+    ours = set(whole(flywheel))
+    told = status(turner.home, turner.flywheels)
+    return tuple(s.table for s in told if s.table in ours and s.urgency >= Urgency.WARNED)
 
 
 def as_json(one: Turned) -> dict[str, Any]:
@@ -119,8 +148,11 @@ def show(one: Turned) -> None:
         say(f"Nothing to do: {done} done before. To make them again: flywheel run --again.")
     say(f"Tables: {one.lakehouse}")
     say(f"Look at it: flywheel report {one.flywheel}, a page; flywheel ui, all of it.")
+    if one.attention:
+        say(f"To be looked at: {', '.join(one.attention)}. Why: flywheel status.")
     if one.earned is not None:
-        _show_earned(one.earned)
+        _show_earned(one.earned, learnt=one.model_since is not None)
+        say(_who_decided(one))
 
 
 def _said_of(champion: Champion | None) -> str:
@@ -135,10 +167,21 @@ def _said_of(champion: Champion | None) -> str:
     return f"Champion: {champion.model} version {champion.version}{judged}."
 
 
-def _show_earned(earned: "Earned") -> None:
+def _show_earned(earned: "Earned", *, learnt: bool) -> None:
     gain = earned.oracle - earned.bootstrap
-    share = f", {(earned.flywheel - earned.bootstrap) / gain:.0%} of the way" if gain > 0 else ""
+    share = (earned.flywheel - earned.bootstrap) / gain if gain > 0 and learnt else None
+    told = "" if share is None else f", {share:.0%} of the way"
     say(
         f"Revenue: flywheel £{earned.flywheel:,.0f}; bootstrap rule £{earned.bootstrap:,.0f}; "
-        f"oracle £{earned.oracle:,.0f}{share}; no contacts £{earned.nobody:,.0f}."
+        f"oracle £{earned.oracle:,.0f}{told}; no contacts £{earned.nobody:,.0f}."
+    )
+
+
+def _who_decided(one: Turned) -> str:
+    if one.model_since is None:
+        return "The bootstrap rule decided on every day: no outcome of enough days has matured yet."
+    n_days = (one.last - one.model_since).days + 1
+    return (
+        f"The bootstrap rule decided until {one.model_since - DAY}: a model has decided for "
+        f"{many(n_days, 'day')}, and what it earned is known when their outcomes have matured."
     )

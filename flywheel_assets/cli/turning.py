@@ -18,7 +18,6 @@ from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import Home, current_home
 
-DEMO_DAYS = timedelta(days=90)
 DAY = timedelta(days=1)
 NAMED = 3
 """How many tables a warning names."""
@@ -68,12 +67,17 @@ def run(  # noqa: PLR0913, PLR0917  each an option of its own
 
 
 @app.command(rich_help_panel=TURN)
-def demo() -> None:
-    """Turn repurchase for 90 days with a simulated shop that reacts to its decisions."""
+def demo(
+    n_days: Annotated[
+        int,
+        typer.Option("--days", min=1, help="How many, up to yesterday in a home that is empty."),
+    ] = 90,
+) -> None:
+    """Turn repurchase for some days with a simulated shop that reacts to its decisions."""
     home = current_home()
     settings = home.settings()
-    first = settings.start if settings else today() - DEMO_DAYS
-    show(_closed_loop(home, find("repurchase"), first, first + DEMO_DAYS - DAY, progress))
+    first = settings.start if settings else today() - n_days * DAY
+    show(_closed_loop(home, find("repurchase"), first, first + (n_days - 1) * DAY, progress))
 
 
 def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is told

@@ -14,7 +14,7 @@ from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.columns import SYSTEM
 from flywheel_assets.errors import MissingPartitionError, many
 from flywheel_assets.stages.clock import DAY, days
-from flywheel_assets.stores.declared import Declared
+from flywheel_assets.stores.declared import Declared, is_history
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
 from flywheel_assets.stores.registry import Registry
@@ -130,7 +130,9 @@ class Build:
             raise MissingPartitionError(
                 expected=f"{key}, which runs made from {made[0].first} to {made[-1].last}",
                 found=f"no table at {self.tables.path(key)}",
-                remedy="put its folder back, or make it again: flywheel plan, flywheel apply",
+                remedy="put its folder back from a backup: it is history, which nothing else brings"
+                if is_history(key)
+                else "put its folder back, or make it again: flywheel plan, flywheel apply",
             )
 
 

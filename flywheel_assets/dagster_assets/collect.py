@@ -157,6 +157,8 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
     """Compile the way back: what was published becomes an observation, one partition later."""
 
     def make(first: date, last: date) -> pl.DataFrame:
+        for flywheel in flywheels:
+            build.require_table(f"{flywheel.name}/decisions")
         published = pl.concat(_published(build, flywheel, first, last) for flywheel in flywheels)
         return (
             published.with_columns(

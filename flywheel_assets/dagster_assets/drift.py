@@ -136,7 +136,7 @@ def _checks(flywheel: Flywheel, history: pl.DataFrame, day: date) -> list[Check]
     column = pl.col("column")
     views = ", ".join(f"features/{view.name}" for view in flywheel.views)
     model = f"{flywheel.name}/model trains again: {flywheel.model.retrain}"
-    back = f"flywheel rollback {flywheel.name} --why ... returns to the champion before"
+    back = f"flywheel rollback {flywheel.name} --why ... returns to the champion before, if any"
     return [
         _check(
             "feature_drift",

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build
-from flywheel_assets.dagster_assets.planning import HISTORY
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.stores.declared import is_history
 from flywheel_assets.stores.doctor import Finding
 
 
@@ -14,11 +14,10 @@ def lost(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[Finding]:
     for table in owners(flywheels):
         made = build.declared.lost(table, build.tables)
         if made:
-            history = table.split("/")[-1] in HISTORY
             yield Finding(
                 table,
                 f"the table is gone; runs made it from {made[0].first} to {made[-1].last}",
                 "put its folder back from a backup: it is history, and nothing else brings it back"
-                if history
+                if is_history(table)
                 else "put its folder back from a backup, or make it again: flywheel apply",
             )

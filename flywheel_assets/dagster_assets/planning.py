@@ -18,12 +18,9 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.model import trains_on
-from flywheel_assets.stores.declared import Declared, Epoch
+from flywheel_assets.stores.declared import Declared, Epoch, is_history
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
-
-HISTORY = frozenset({"model", "promotions", "decisions"})
-"""What was trained, promoted and published stays; from its next turn on it follows."""
 
 PARTS = ("added", "changed", "removed", "touched", "carried")
 
@@ -69,7 +66,7 @@ class Step:
     @property
     def is_history(self) -> bool:
         """Whether what is there stays as it was made."""
-        return stage_of(self.change.table) in HISTORY
+        return is_history(self.change.table)
 
     @property
     def n_days(self) -> int:
@@ -102,7 +99,7 @@ def steps(home: Home, flywheels: Sequence[Flywheel], speeds: Mapping[str, Speed]
             for c in _change(table, epoch, declared)
             if not _is_of(table, epoch, everything())
         ]
-        if differing and table in after and stage_of(table) in HISTORY:
+        if differing and table in after and is_history(table):
             standing = _standing(held, differing, wheels[table.split("/")[0]])
             differing = [(e, c) for e, c in differing if e is standing or not c.recomputes]
         if not differing:

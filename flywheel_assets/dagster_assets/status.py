@@ -126,11 +126,18 @@ def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tupl
         version = champion_as_of(build, flywheel, date.max)
         if version is None:
             continue
-        receipts = build.registry.forgot(registered_name(flywheel), version)
+        name, registry = registered_name(flywheel), build.registry
+        receipts = registry.forgot(name, version)
         if receipts:
+            sound = [v for v in registry.versions(name) if not registry.forgot(name, v)]
+            instead = (
+                f", or promote one that was not: flywheel promote {flywheel.name} {max(sound)} "
+                "--why ..."
+                if sound
+                else "; no version was trained without them"
+            )
             said = (
                 f"version {version} decides, and was trained on people who were forgotten since "
-                f"(receipts {', '.join(receipts)}): train again, {flywheel.model.retrain}, or "
-                f"promote another: flywheel promote {flywheel.name} VERSION --why ..."
+                f"(receipts {', '.join(receipts)}): train again, {flywheel.model.retrain}{instead}"
             )
             yield f"{flywheel.name}/model", said

@@ -13,6 +13,18 @@ from flywheel_assets.stores import disk
 from flywheel_assets.stores.tables import Tables
 
 DAY = timedelta(days=1)
+_HISTORY = frozenset({"model", "promotions", "decisions"})
+
+
+def is_history(table: str) -> bool:
+    """Say whether a table stays as it was made: what was trained, promoted and published.
+
+    Examples
+    --------
+    >>> is_history("repurchase/decisions"), is_history("repurchase/training_set")
+    (True, False)
+    """
+    return table.rsplit("/", maxsplit=1)[-1] in _HISTORY
 
 
 @dataclass(frozen=True)
