@@ -56,6 +56,7 @@ def test_the_help_reads_as_the_loop() -> None:
         (("performance", "repurchase", "--from", "{day}", "--to", "{day}"), 0),
         (("owners",), 0),
         (("rejected",), 0),
+        (("decided", "repurchase", "--rows", "2"), 0),
         (("impact", "collect/order_line.unit_price"), 0),
         (("status",), 1),
         (("doctor",), 0),

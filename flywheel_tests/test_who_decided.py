@@ -138,3 +138,30 @@ def test_a_trace_names_no_model_that_a_change_kept_from_learning_of_it(
     before, after = replace(model, from_last_change=False), max(late)
     monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=before),))
     assert after in learnt(2), "its whole window would have it"
+
+
+def test_whom_to_act_on_is_listed_best_first(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Of the newest day or another; who is held only where that is asked for."""
+    assert inside("decided").exit_code == 1
+    assert turn(0, 4).exit_code == 0
+    made = pl.read_delta(str(tmp_path / "home" / "lakehouse" / "tea_shop" / "decisions"))
+    [wheel] = declared()
+    for options, day, action in (
+        ((), 4, wheel.policy.action),
+        (("--on", str(FIRST + 2 * DAY)), 2, wheel.policy.action),
+        (("--action", wheel.policy.actions[-1]), 4, wheel.policy.actions[-1]),
+    ):
+        told = json.loads(inside("decided", *options, "--json").output)
+        expected = made.filter(partition_date=FIRST + day * DAY, action=action)
+        assert expected.height > 0
+        ids = expected.sort("rank", "decision_id")["decision_id"]
+        assert [row["decision_id"] for row in told] == ids.to_list()
+    shown = inside("decided", "--rows", "1").output
+    assert f"1 of {len(json.loads(inside('decided', '--json').output))} decision" in shown
+    assert "did you mean" in inside("decided", "--action", wheel.policy.action[:-1]).output
+    late = inside("decided", "--on", str(FIRST + 9 * DAY))
+    assert f"choose one from {FIRST} to {FIRST + 4 * DAY}" in late.output

@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 
 from flywheel_assets.api.entities import SEPARATOR, Entities
-from flywheel_assets.declare.allocate import Arms
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import DECISION_ID
 from flywheel_assets.stages.decisions import (
@@ -175,8 +174,7 @@ class Published:
         return days[-1], [index.find(*entity) for entity in wanted]
 
     def _indexed(self, version: int, day: date, frame: pl.DataFrame) -> Index:
-        policy = self._flywheel.policy
-        held = None if isinstance(policy.allocation, Arms) else policy.actions[-1]
+        held = self._flywheel.policy.held
         ids, keys = frame.get_column(ENTITY_ID), self._flywheel.entity.keys
         return Index(version, day, ids, frame.drop(ENTITY_ID), keys, held)
 

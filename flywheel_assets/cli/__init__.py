@@ -2,6 +2,7 @@
 
 from flywheel_assets.cli import (
     changing,
+    decided,
     forgetting,
     impact,
     looking,
@@ -18,6 +19,7 @@ from flywheel_assets.cli.app import app
 __all__ = [
     "app",
     "changing",
+    "decided",
     "forgetting",
     "impact",
     "looking",

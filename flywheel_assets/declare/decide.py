@@ -148,6 +148,11 @@ class Policy:
         return self.candidates.entity.keys[0] if isinstance(self.candidates, Pairs) else None
 
     @property
+    def held(self) -> str | None:
+        """The action of whoever is not acted on; None where one of several arms is always taken."""
+        return None if isinstance(self.allocation, Arms) else self.actions[-1]
+
+    @property
     def arm_features(self) -> tuple[str, ...]:
         """Columns by which a model tells arms apart."""
         return self.allocation.features if isinstance(self.allocation, Arms) else ()
