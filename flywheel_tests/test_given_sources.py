@@ -1,4 +1,4 @@
-"""--source: a file, a folder, or a folder of several observations' files; a wrong one is no trap."""
+"""--source: a file, a folder, or one of several observations; a wrong one is no trap."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -259,7 +259,8 @@ def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:
     more = frame.join(published, on="decision_id", how="anti").height
     both = published.join(frame, on="decision_id", suffix="_new")
     columns = [c for c in frame.columns if c != "decision_id"]
-    other = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c}_new")) for c in columns))
+    differs = (pl.col(c).ne_missing(pl.col(f"{c}_new")) for c in columns)
+    other = both.filter(pl.any_horizontal(differs))
     said = [f"{n:,} {how}" for n, how in ((gone, "gone"), (more, "more")) if n]
     if other.height:
         [row] = other.head(1).to_dicts()

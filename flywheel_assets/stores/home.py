@@ -224,7 +224,6 @@ class Home:
                     remedy="leave --source out, or set FLYWHEEL_HOME to an empty folder",
                 )
 
-
     def _collected(self, observation: str) -> bool:
         return (self.lakehouse / "collect" / observation / "_delta_log").exists()
 
