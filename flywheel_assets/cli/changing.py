@@ -51,8 +51,8 @@ def plan(
     made of), the partitions to be made again with their rows and an estimate of the time from past
     runs, and the owners. Then the models to retrain and the decisions affected, with the first day.
 
-    Exit status: 0 when nothing has to be made again, 2 when something has, 3 when something that
-    others use is gone or of another type.
+    Exit status: 0 when nothing comes out otherwise, 2 when something does, history included, which
+    follows at its next turn; 3 when something that others use is gone or of another type.
     """
     from flywheel_assets.changes.meaning import meanings
     from flywheel_assets.changes.plan import Grade
@@ -61,6 +61,8 @@ def plan(
     if save is not None:
         meant = {table: asdict(one) for table, one in meanings(declared()).items()}
         save.write_text(json.dumps(meant, indent=1) + "\n", encoding="utf-8")
+        if not as_json:
+            say(f"What is declared now is in {save}: flywheel plan --against {save} elsewhere.")
     planned = _against(against) if against else _of_home()
     if as_json:
         print_json([told(step) for step in planned])

@@ -182,8 +182,23 @@ class Fact:
             **self.observation.schema,
         }
         extra: dict[str, Any] = {CANCELS: pl.Boolean()} if self.cancellation else {}
-        derived = pl.LazyFrame(schema=base).select(**self.derive).collect_schema()
-        return {**base, **extra, **derived}
+        rows = pl.LazyFrame(schema=base)
+        try:
+            return {**base, **extra, **rows.select(**self.derive).collect_schema()}
+        except pl.exceptions.PolarsError:
+            self._name_the_wrong(rows)
+            raise
+
+    def _name_the_wrong(self, rows: pl.LazyFrame) -> None:
+        for name, expression in self.derive.items():
+            try:
+                rows.select(expression).collect_schema()
+            except pl.exceptions.PolarsError as error:
+                raise DeclarationError(
+                    expected=f"derived column {name!r} of fact {self.name!r} to have a type",
+                    found=f"{str(error).partition(chr(10))[0]}: {expression}",
+                    remedy="cast what it is made of, or correct it",
+                ) from error
 
     @property
     def with_outcome(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import DeclarationError, FlywheelError
 from flywheel_assets.stages.collect import validate
+from flywheel_assets.starting.expressions import failing
 from flywheel_assets.stores.sources import listed_files, read_source
 from flywheel_assets.testing import Rows
 
@@ -93,10 +94,14 @@ def check(flywheel: Flywheel) -> None:
         except FlywheelError:
             raise
         except Exception as error:
+            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{_place(error)}"
+            culprit = failing(flywheel)
             raise DeclarationError(
                 expected=f"{what} with {part}",
-                found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{_place(error)}",
-                remedy="correct the expression or function there, or install what it imports",
+                found=f"{why}; it is {culprit}" if culprit else why,
+                remedy="correct it"
+                if culprit
+                else "correct the function there, or install what it imports",
             ) from error
 
 
