@@ -12,6 +12,7 @@ from flywheel_assets.cli.sources import require_sources, sources
 from flywheel_assets.flywheels.fraud import fraud
 from flywheel_assets.flywheels.offer import offer
 from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.stores.home import Home
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
 from flywheel_tests.test_went_wrong import FIRST, visits  # noqa: F401  fixtures
 
@@ -34,12 +35,22 @@ def test_several_observations_are_found_by_their_names(tmp_path: Path) -> None:
 
 
 def test_what_has_no_file_is_refused(tmp_path: Path) -> None:
-    """A folder of other files, or one where a file is declared."""
+    """A folder of other files, one where a file is declared, and what is only declared."""
+    home = Home(tmp_path / "home")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(HomeError, match=r"named \{day\}.csv; found none at .*nothing was begun"):
-        require_sources(repurchase, sources(repurchase, tmp_path))
-    with pytest.raises(HomeError, match=r"found the folder .*it is called card_payment.parquet"):
-        require_sources(fraud, sources(fraud, tmp_path))
+    with pytest.raises(
+        HomeError, match=r"files named \{day\}.csv; found a folder .*nothing was beg"
+    ):
+        require_sources(home, repurchase, sources(repurchase, tmp_path))
+    with pytest.raises(HomeError, match=r"found a folder .*it is called card_payment.parquet"):
+        require_sources(home, fraud, sources(fraud, tmp_path))
+    (tmp_path / "visit").mkdir()
+    (tmp_path / "visit" / "2026-01-05.csv").touch()
+    with pytest.raises(HomeError, match=r"'audience'.*where it is declared.*called audience; noth"):
+        require_sources(home, offer, sources(offer, tmp_path))
+    for name in ("audience", "email"):
+        (home.root / "landing" / name).mkdir(parents=True)
+    require_sources(home, offer, sources(offer, tmp_path))
 
 
 def test_a_wrong_source_is_put_right_by_the_right_one(

@@ -1,11 +1,13 @@
 """Where the data of a flywheel's observations is, as --source says."""
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 
 from flywheel_assets.declare.collect import DailyFiles, DeltaSource, Observation, TableFile
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.sources import listed_files
 
 
@@ -36,31 +38,36 @@ def _in(folder: Path, observation: Observation) -> str | None:
     return next((str(file) for file in files if file.is_file()), None)
 
 
-def require_sources(flywheel: Flywheel, given: Mapping[str, str]) -> None:
-    """Refuse a --source that has no file of an observation, before anything is begun.
+def require_sources(home: Home, flywheel: Flywheel, given: Mapping[str, str]) -> None:
+    """Refuse to begin where the files of an observation are not there.
 
     Raises
     ------
     HomeError
-        Where a folder of daily files has none, or a folder stands for a file.
+        Where there is neither a file nor a folder, a folder of daily files has none although
+        --source named it, or a folder stands for a file.
     """
     for observation in catalog([flywheel]).observations:
-        source = observation.source
-        if observation.name not in given or source is None:
+        source, name = observation.source, observation.name
+        if not isinstance(source, DailyFiles | TableFile):
             continue
-        place = Path(given[observation.name])
-        if isinstance(source, DailyFiles) and not (place.is_dir() and listed_files(source, place)):
-            raise HomeError(
-                expected=f"in --source a folder with files of {observation.name!r}, named "
-                f"{source.pattern}",
-                found=f"none at {place}",
-                remedy="correct --source, or pattern= of the source; nothing was begun",
-            )
-        if isinstance(source, TableFile) and place.is_dir():
-            ending = Path(source.path).suffix
-            raise HomeError(
-                expected=f"in --source a file of {observation.name!r}",
-                found=f"the folder {place}",
-                remedy="name the file; in a folder of several observations it is called "
-                f"{observation.name}{ending}; nothing was begun",
-            )
+        named = given.get(name)
+        place = Path(named) if named else home.source_path(name, source.path)
+        if _is_there(source, place, named=bool(named)):
+            continue
+        wanted = f"files named {source.pattern}" if isinstance(source, DailyFiles) else "one file"
+        called = name if isinstance(source, DailyFiles) else f"{name}{Path(source.path).suffix}"
+        raise HomeError(
+            expected=f"data of {name!r}, {wanted}",
+            found=f"{'a folder' if place.is_dir() else 'nothing'} at {place}, "
+            f"{'which --source names' if named else 'where it is declared'}",
+            remedy=f"put it there, or name its place with --source, or a folder in which it is "
+            f"called {called}; nothing was begun",
+        )
+
+
+def _is_there(source: DailyFiles | TableFile, place: Path, *, named: bool) -> bool:
+    if isinstance(source, TableFile):
+        return not place.is_dir() and bool(glob.glob(str(place)))  # noqa: PTH207  may be absolute
+    # Where it is declared, a folder may be waiting for its first file.
+    return place.is_dir() and (not named or bool(listed_files(source, place)))

@@ -101,12 +101,12 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
             remedy="correct --source; nothing was begun",
         )
     given = sources(flywheel, source.resolve()) if source else {}
-    require_sources(flywheel, given)
     _check_range(first, last)
     ongoing = last >= today() - DAY
     total = sum(weight(run) for run in replay(flywheel, first, last))
     with alone(home, "flywheel run"):
         announce(home)
+        require_sources(home, flywheel, given)
         require_joined(home, flywheel, first, last)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
