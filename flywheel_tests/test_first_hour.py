@@ -353,39 +353,46 @@ def test_an_import_that_fails_is_found(
     assert "install what it imports" in said.output
 
 
-@pytest.mark.parametrize("part", ["outcome", "candidates", "feature"])
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("outcome", "where= of the outcome that can be computed"),
+        ("candidates", "candidates= of the policy to be true or false"),
+        ("bootstrap", "bootstrap= of the policy to be a number"),
+        ("feature", "where= of feature "),
+        ("derived", "derived column 'late' of fact 'visit' that can be computed"),
+    ],
+)
 def test_an_expression_of_the_wrong_type_is_named(
     part: str,
+    named: str,
     inside: Callable[..., Result],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By what it is for and as it is written; a computation says no more than that it failed."""
     [wheel] = declared()
     [view] = wheel.views
-    wrong = pl.col("pages") + pl.date(2026, 1, 5)
-    made = {
-        "outcome": lambda: replace(
-            wheel, training_set=replace(wheel.training_set, where=pl.col("channel") > 3)
-        ),
-        "candidates": lambda: replace(
-            wheel, decisions=replace(wheel.policy, candidates=pl.col("pages_30d") > "x")
-        ),
-        "feature": lambda: replace(
-            wheel,
-            features=replace(
-                view,
-                aggregations=tuple(replace(a, where=wrong > 1) for a in view.aggregations),
-            ),
-        ),
-    }[part]()
-    monkeypatch.setattr("tea_shop.FLYWHEELS", (made,))
+    outcome, policy, text = wheel.training_set, wheel.policy, pl.col("channel")
+    late = replace(view.fact, derive={"late": text.dt.year()})
+    floats = tuple(replace(a, where=pl.col("pages") / 2) for a in view.aggregations)
+    changed: dict[str, dict[str, Any]] = {
+        "outcome": {"training_set": replace(outcome, where=text > 3)},
+        "candidates": {"decisions": replace(policy, candidates=pl.col("pages_30d"))},
+        "bootstrap": {"decisions": replace(policy, bootstrap=pl.lit("first"))},
+        "feature": {"features": replace(view, aggregations=floats)},
+        "derived": {
+            "features": replace(view, fact=late),
+            "training_set": replace(outcome, fact=late),
+        },
+    }
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, **changed[part]),))
     said = inside("validate")
     assert said.exit_code == 1
-    names = {"outcome": "where= of the outcome", "candidates": "candidates= of the policy"}
-    names |= {"feature": "where= of feature"}
-    assert f"it is {names[part]}" in said.output, said.output
+    assert named in said.output, said.output
     with pytest.raises(DeclarationError, match="derived column 'late' of fact 'visit' to have a"):
-        replace(view, fact=replace(view.fact, derive={"late": wrong}))
+        replace(
+            view, fact=replace(view.fact, derive={"late": pl.col("pages") + pl.date(2026, 1, 5)})
+        )
 
 
 def test_a_check_that_stops_a_run_says_why(

@@ -1,4 +1,4 @@
-"""Which of a declaration's expressions cannot be computed from the columns that it names."""
+"""Whether each expression of a declaration can be computed, and gives what it is used for."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -6,28 +6,49 @@ from typing import TypeAlias
 
 import polars as pl
 
-from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.flywheel import Flywheel, catalog
+from flywheel_assets.errors import DeclarationError
+from flywheel_assets.stages.collect import observation_schema
 from flywheel_assets.stages.features import feature_schema
 from flywheel_assets.stages.organize import fact_schema
-from flywheel_assets.stages.seen import seen_schema
+from flywheel_assets.stages.seen import seen_schema, spine_schema
 
 _Columns: TypeAlias = Mapping[str, pl.DataType]
-_Expressions: TypeAlias = Mapping[str, pl.Expr | None]
+_Gives: TypeAlias = Callable[[pl.DataType], bool]
+_Wanted: TypeAlias = tuple[str, pl.Expr | None, _Gives, str]
+"""What an expression is, itself, whether a type will do for it, and how one comes to be right."""
 
 
-def failing(flywheel: Flywheel) -> str | None:
-    """Name the first expression, in the order of the loop, that fails on columns without a row.
+def require_expressions(flywheel: Flywheel) -> None:
+    """Compute each expression on columns without a row, in the order of the loop.
 
-    None where each can be computed by itself, or what comes before them cannot.
+    Raises
+    ------
+    DeclarationError
+        For the first that fails, or gives what it is of no use for.
     """
-    for schema_of, expressions in _by_table(flywheel):
+    for schema_of, wanted in _by_table(flywheel):
         nothing = _without_rows(schema_of)
         if nothing is None:
             continue
-        for name, expression in expressions.items():
-            if expression is not None and not _works(nothing, expression):
-                return f"{name}, {expression}"
-    return None
+        for what, expression, will_do, remedy in wanted:
+            if expression is None:
+                continue
+            try:
+                found = nothing.select(expression.alias("it")).schema["it"]
+            except Exception as error:  # a Python function may raise anything
+                raise DeclarationError(
+                    expected=f"{what} that can be computed",
+                    found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}: "
+                    f"{expression}",
+                    remedy="cast what it is made of, or correct it",
+                ) from error
+            if not (will_do(found) or found in {pl.Null, pl.Unknown}):
+                raise DeclarationError(
+                    expected=f"{what} to be {remedy.partition(':')[0]}",
+                    found=f"{found}: {expression}",
+                    remedy=remedy.partition(": ")[2],
+                )
 
 
 def _without_rows(schema_of: Callable[[], _Columns]) -> pl.DataFrame | None:
@@ -37,35 +58,51 @@ def _without_rows(schema_of: Callable[[], _Columns]) -> pl.DataFrame | None:
         return None
 
 
-def _works(nothing: pl.DataFrame, expression: pl.Expr) -> bool:
-    try:
-        nothing.select(expression)
-    except Exception:  # noqa: BLE001  a Python function may raise anything
-        return False
-    return True
+def _value(what: str, expression: pl.Expr | None) -> _Wanted:
+    return what, expression, lambda _: True, ""
 
 
-def _by_table(flywheel: Flywheel) -> Iterator[tuple[Callable[[], _Columns], _Expressions]]:
+def _truth(what: str, expression: pl.Expr | None) -> _Wanted:
+    told = "true or false: compare it with something, as in pl.col('a') > 0"
+    return what, expression, lambda dtype: dtype == pl.Boolean, told
+
+
+def _number(what: str, expression: pl.Expr | None) -> _Wanted:
+    told = "a number: cast it, or rank by something that is one"
+    return what, expression, lambda dtype: dtype.is_numeric() or dtype == pl.Boolean, told
+
+
+def _by_table(flywheel: Flywheel) -> Iterator[tuple[Callable[[], _Columns], list[_Wanted]]]:
     """Give the expressions of a flywheel, and the columns of the table that each is computed on."""
+    for fact in catalog([flywheel]).facts:
+        derived = fact.derive.items()
+        made = [_value(f"derived column {n!r} of fact {fact.name!r}", e) for n, e in derived]
+        yield partial(observation_schema, fact.observation), made
     for view in flywheel.views:
-        where = {f"where= of feature {a.name!r}": a.where for a in view.aggregations}
+        where = [_truth(f"where= of feature {a.name!r}", a.where) for a in view.aggregations]
         yield partial(fact_schema, view.fact), where
-        crossed = {f"feature {e.name!r}": e.expression for e in view.expressions}
+        crossed = [_value(f"feature {e.name!r}", e.expression) for e in view.expressions]
         yield partial(feature_schema, view), crossed
-    yield partial(seen_schema, flywheel), _decided(flywheel)
+    yield partial(_seen, flywheel), list(_decided(flywheel))
     outcome = flywheel.outcome
-    followed = {"where= of the outcome": outcome.where, "reward= of the outcome": outcome.reward}
+    followed = [
+        _truth("where= of the outcome", outcome.where),
+        _number("reward= of the outcome", outcome.reward),
+    ]
     yield partial(fact_schema, outcome.fact), followed
 
 
-def _decided(flywheel: Flywheel) -> _Expressions:
+def _seen(flywheel: Flywheel) -> _Columns:
+    return {**spine_schema(flywheel), **seen_schema(flywheel)}
+
+
+def _decided(flywheel: Flywheel) -> Iterator[_Wanted]:
     policy = flywheel.policy
-    found: dict[str, pl.Expr | None] = {
-        f"feature {e.name!r}": e.expression for e in flywheel.expressions
-    }
+    for feature in flywheel.expressions:
+        yield _value(f"feature {feature.name!r}", feature.expression)
     if isinstance(policy.candidates, pl.Expr):
-        found["candidates= of the policy"] = policy.candidates
+        yield _truth("candidates= of the policy", policy.candidates)
     if not policy.arm_features:
-        found["bootstrap= of the policy"] = policy.bootstrap
-        found |= {f"baseline {n!r} of the policy": e for n, e in policy.baselines.items()}
-    return found
+        yield _number("bootstrap= of the policy", policy.bootstrap)
+        for name, expression in policy.baselines.items():
+            yield _number(f"baseline {name!r} of the policy", expression)

@@ -15,7 +15,7 @@ from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import DeclarationError, FlywheelError
 from flywheel_assets.stages.collect import validate
-from flywheel_assets.starting.expressions import failing
+from flywheel_assets.starting.expressions import require_expressions
 from flywheel_assets.stores.sources import listed_files, read_source
 from flywheel_assets.testing import Rows
 
@@ -77,6 +77,7 @@ def check(flywheel: Flywheel) -> None:
     DeclarationError
         For what fails then, naming it.
     """
+    require_expressions(flywheel)
     what = f"flywheel {flywheel.name!r}"
     empty = Rows(flywheel, {})
     day = date(2026, 1, 5)
@@ -95,13 +96,10 @@ def check(flywheel: Flywheel) -> None:
             raise
         except Exception as error:
             why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}{_place(error)}"
-            culprit = failing(flywheel)
             raise DeclarationError(
                 expected=f"{what} with {part}",
-                found=f"{why}; it is {culprit}" if culprit else why,
-                remedy="correct it"
-                if culprit
-                else "correct the function there, or install what it imports",
+                found=why,
+                remedy="correct the function there, or install what it imports",
             ) from error
 
 
