@@ -95,9 +95,11 @@ def test_a_source_that_was_cut_off_is_said_and_its_day_made_again(
     assert refused.exit_code == 1
     assert "--decide-again" in refused.output
     assert rows(tmp_path, "collect/visit", day) > 0
+    assert "its newest run failed: PublishedError: expected" in needs(inside, "tea_shop/decisions")
     again = turn(last, last, "--decide-again")
     assert again.exit_code == 0, again.output
     assert not needs(inside, "collect/visit")
+    assert not needs(inside, "tea_shop/decisions")
     assert turn(0, last, "--again").exit_code == 0
 
 

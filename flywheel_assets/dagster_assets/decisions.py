@@ -241,11 +241,13 @@ def _publish(
     published = build.tables.read(key, schema, day, day).collect().sort("decision_id")
     changed = _difference(published, frame.sort("decision_id"))
     if published.height and changed and not again:
+        # What was decided since is made of it: of its observations, outcomes and champion.
+        newest = max(build.tables.days(key))
         raise PublishedError(
             expected=f"the decisions of {day} as {flywheel.name} published them",
             found=changed,
             remedy="find out what changed upstream; to publish anew: flywheel run "
-            f"{flywheel.name} --from {day} --to {day} --decide-again (in a run of Dagster's, "
+            f"{flywheel.name} --from {day} --to {newest} --decide-again (in a run of Dagster's, "
             "decide_again: true)",
         )
     build.tables.replace(key, frame, schema, day, day, empty=False)

@@ -12,6 +12,7 @@ from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.epochs import BESIDE
+from flywheel_assets.dagster_assets.failures import failures
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.planning import turning
 from flywheel_assets.dagster_assets.promotions import champion_as_of
@@ -51,7 +52,8 @@ class TableStatus:
     holes : tuple of date
         Days that were never made, between the home's first and the newest.
     failed, warned : tuple of str
-        Checks whose newest verdict is a failure, each with its message; that a table is gone, too.
+        Checks whose newest verdict is a failure, each with its message; that a table is gone, or
+        its newest run failed, too.
         A model that was trained on somebody who was forgotten is warned of, while it decides; so
         is an observation of which many records were rejected lately.
     """
@@ -85,6 +87,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
     for gone in lost(build, flywheels):
         said.setdefault(gone.where, []).append((f"{gone.what}; {gone.remedy}", False))
+    for table, why in failures(instance, whose).items():
+        said.setdefault(table, []).append((f"its newest run failed: {why}", False))
     for table, text in _saw_forgotten(build, flywheels):
         said.setdefault(table, []).append((text, True))
     for one in rejections(home, flywheels):

@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from flywheel_assets import errors
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.coming_back import not_back
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.event_log import recorder
+from flywheel_assets.dagster_assets.failures import reason
 from flywheel_assets.dagster_assets.orphans import PROCESS, orphans, settle
 from flywheel_assets.dagster_assets.promotions import ledger_of
 from flywheel_assets.dagster_assets.selection import LOOP, downstream, upstream, whole
@@ -27,8 +27,6 @@ from flywheel_assets.stores.home import Home
 
 UPSTREAM_CHUNK = timedelta(days=92)
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
 
 @dataclass(frozen=True)
@@ -222,8 +220,7 @@ class Turner:
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
     """Say whether somebody wanted the run to end: Ctrl-C comes to a step as an error."""
-    raised = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
-    return any(error and error.cls_name == _INTERRUPTED for error in raised)
+    return any(e.is_step_failure and reason(e) is None for e in result.all_events)
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
@@ -241,10 +238,5 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
         return "; ".join(stopped)
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            if error is not None:
-                said = error.message.strip().removeprefix(f"{errors.__name__}.")
-                return f"{event.step_key} failed: {said}"
+            return f"{event.step_key} failed: {reason(event)}"
     return "a run that failed"
