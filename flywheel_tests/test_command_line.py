@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +21,7 @@ from flywheel_assets.dagster_assets.planning import Step
 from flywheel_assets.dagster_assets.status import TableStatus
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.stores.forgetting.receipts import Receipt
+from flywheel_assets.stores.home import Home
 from flywheel_tests.conftest import FIRST
 
 Run = Callable[..., Result]
@@ -259,3 +261,21 @@ def test_owners_are_looked_up_by_flywheel_and_by_owner(run: Run) -> None:
     wrong = run("owners", "--of", "team:grwth")
     assert wrong.exit_code == 1
     assert "did you mean 'team:growth'" in wrong.output
+
+
+def test_a_demo_is_as_long_as_its_home(tmp_path: Path) -> None:
+    """As many days as are asked for, up to yesterday; more than have passed are refused."""
+    home = {"FLYWHEEL_HOME": str(tmp_path)}
+    made = CliRunner().invoke(app, ["demo", "--days", "2"], env=home)
+    assert made.exit_code == 0, made.output
+    assert "The bootstrap rule decided on every day" in made.output
+    settings = Home(tmp_path).settings()
+    assert settings is not None
+    decided = pl.read_delta(str(tmp_path / "lakehouse" / "repurchase" / "decisions"))
+    days = decided["partition_date"].unique().sort().to_list()
+    assert days == [settings.start, settings.start + timedelta(days=1)]
+    again = CliRunner().invoke(app, ["demo"], env=home)
+    assert "Nothing to do: 2 runs done before" in again.output
+    longer = CliRunner().invoke(app, ["demo", "--days", "3"], env=home)
+    assert longer.exit_code == 1
+    assert "expected at most 2 days" in longer.output

@@ -79,7 +79,10 @@ def _show(receipt: "Receipt", *, dry_run: bool) -> None:
             shown.add_row(table, *(f"{count:,}" for count in counts))
     for name, count in receipt.elsewhere.items():
         shown.add_row(escaped(name), "", f"{count:,}", "", "")
-    console.print(shown)
+    if shown.row_count:
+        console.print(shown)
+    else:
+        say("Nothing of it was found below the home.")
     for model in receipt.models:
         say(
             f"{model['model']} version {model['version']} was trained on "

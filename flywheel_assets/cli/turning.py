@@ -14,11 +14,12 @@ from flywheel_assets.cli.turned import Turned, show, turned
 from flywheel_assets.cli.turned import as_json as told
 from flywheel_assets.declare.collect import SqlSource
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.errors import HomeError
+from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.alone import alone
 from flywheel_assets.stores.home import Home, current_home
 
 DAY = timedelta(days=1)
+DEMO_DAYS = 90
 NAMED = 3
 """How many tables a warning names."""
 
@@ -69,15 +70,25 @@ def run(  # noqa: PLR0913, PLR0917  each an option of its own
 @app.command(rich_help_panel=TURN)
 def demo(
     n_days: Annotated[
-        int,
-        typer.Option("--days", min=1, help="How many, up to yesterday in a home that is empty."),
-    ] = 90,
+        int | None,
+        typer.Option(
+            "--days", min=1, help="How many, up to yesterday in a home that is empty; 90."
+        ),
+    ] = None,
 ) -> None:
     """Turn repurchase for some days with a simulated shop that reacts to its decisions."""
     home = current_home()
     settings = home.settings()
-    first = settings.start if settings else today() - n_days * DAY
-    show(_closed_loop(home, find("repurchase"), first, first + (n_days - 1) * DAY, progress))
+    first = settings.start if settings else today() - (n_days or DEMO_DAYS) * DAY
+    closed = (today() - first).days
+    wanted = n_days or min(DEMO_DAYS, closed)
+    if wanted > closed:
+        raise HomeError(
+            expected=f"at most {many(closed, 'day')}: {home.root} began on {first}",
+            found=f"--days {wanted}",
+            remedy="ask for fewer, or set FLYWHEEL_HOME to an empty folder for a longer demo",
+        )
+    show(_closed_loop(home, find("repurchase"), first, first + (wanted - 1) * DAY, progress))
 
 
 def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is told

@@ -50,7 +50,7 @@ class TableStatus:
     days_behind : int
         How many days have closed since.
     holes : tuple of date
-        Days that were never made, between the home's first and the newest.
+        Days that were never made, between its first and its newest.
     failed, warned : tuple of str
         Checks whose newest verdict is a failure, each with its message; that a table is gone, or
         its newest run failed, too.
@@ -102,7 +102,8 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
             continue
         made = _made(instance, table)
         newest = max(made, default=None)
-        expected = days(build.settings.start, newest) if newest else ()
+        # A flywheel may have begun after the home.
+        expected = days(min(made), newest) if newest else ()
         found.append(
             TableStatus(
                 table=table,
