@@ -131,3 +131,7 @@ def test_a_file_that_is_gone_is_no_empty_day(
     assert all(frame.equals(after[name]) for name, frame in before.items())
     (daily / f"{BAD}.csv").write_text(text)
     assert inside("run", *ends, "--again").exit_code == 0
+    (daily / f"{BAD}.csv").write_text(text.splitlines()[0] + "\n")
+    said_so = inside("run", "--from", str(BAD), "--to", str(LAST), "--decide-again")
+    assert said_so.exit_code == 0, said_so.output
+    assert contents(tmp_path / "home")["collect/visit"].filter(partition_date=BAD).is_empty()

@@ -389,6 +389,8 @@ def test_an_expression_of_the_wrong_type_is_named(
     said = inside("validate")
     assert said.exit_code == 1
     assert named in said.output, said.output
+    assert named in inside("plan").output
+    assert named in inside("run", "--from", "2026-01-05", "--to", "2026-01-05").output
     with pytest.raises(DeclarationError, match="derived column 'late' of fact 'visit' to have a"):
         replace(
             view, fact=replace(view.fact, derive={"late": pl.col("pages") + pl.date(2026, 1, 5)})

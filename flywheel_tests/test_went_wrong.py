@@ -171,7 +171,10 @@ def test_lost_decisions_are_said_to_be_history(
     assert lost.exit_code == 1
     assert "expected tea_shop/decisions, which runs made" in lost.output
     assert "put its folder back from a backup: it is history" in lost.output
-    assert "Nothing to make again: what differs is history" in inside("apply").output
+    applied = inside("apply")
+    assert applied.exit_code == 1
+    assert "tea_shop/decisions: the table is gone" in applied.output
+    assert "expected tea_shop/decisions, which runs made" in inside("decided").output
 
 
 def test_nobody_to_decide_on_is_said(
@@ -213,6 +216,7 @@ def boom() -> Any:
 def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],
+    visits: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An estimator that raises is no verdict of the gate; days that do not train hide nothing."""
@@ -231,6 +235,11 @@ def test_a_training_that_fails_is_said_until_one_comes_to_a_verdict(
     monday = FIRST + 7 * DAY
     assert f"the training of {monday}: refused: it cannot be trained: RuntimeError: boom" in said
     assert f"so it is since {monday}: mend the estimator" in said
+    whole = visits.read_text()
+    visits.write_text("nothing of the kind\n")
+    assert turn(9, 9, "--again").exit_code == 1
+    assert needs(inside, "tea_shop/model") == said, "a run that came to no verdict takes none back"
+    visits.write_text(whole)
 
     monkeypatch.setattr("tea_shop.FLYWHEELS", (replace(wheel, model=sound),))
     # Whoever is promoted decides all days that follow: they are decided again, or nothing is.

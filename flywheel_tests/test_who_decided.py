@@ -161,7 +161,9 @@ def test_whom_to_act_on_is_listed_best_first(
         ids = expected.sort("rank", "decision_id")["decision_id"]
         assert [row["decision_id"] for row in told] == ids.to_list()
     shown = inside("decided", "--rows", "1").output
-    assert f"1 of {len(json.loads(inside('decided', '--json').output))} decision" in shown
+    n_acted = len(json.loads(inside("decided", "--json").output))
+    n_decided = made.filter(partition_date=FIRST + 4 * DAY).height
+    assert f"1 of {n_acted}, of {n_decided} decisions of tea_shop on" in shown
     assert "did you mean" in inside("decided", "--action", wheel.policy.action[:-1]).output
     late = inside("decided", "--on", str(FIRST + 9 * DAY))
     assert f"choose one from {FIRST} to {FIRST + 4 * DAY}" in late.output

@@ -57,7 +57,10 @@ def plan(
     from flywheel_assets.changes.meaning import meanings
     from flywheel_assets.changes.plan import Grade
     from flywheel_assets.project import declared
+    from flywheel_assets.starting.expressions import require_expressions
 
+    for flywheel in declared():
+        require_expressions(flywheel)
     if save is not None:
         meant = {table: asdict(one) for table, one in meanings(declared()).items()}
         save.write_text(json.dumps(meant, indent=1) + "\n", encoding="utf-8")
@@ -83,6 +86,8 @@ def apply() -> None:
     stays.
     """
     from flywheel_assets.cli.progress import progress
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.lost import lost
     from flywheel_assets.dagster_assets.planning import apply as carry_out
     from flywheel_assets.dagster_assets.turn import Turner
     from flywheel_assets.project import declared
@@ -92,14 +97,16 @@ def apply() -> None:
         say(_nothing_yet())
         return
     with alone(home, "flywheel apply"):
-        planned = _of_home()
+        planned, gone = _of_home(), list(lost(build_for(home), declared()))
+        for one in gone:
+            say(f"{one.where}: {one.what}; {one.remedy}")
         if not planned:
             console.print("Nothing to make again.")
             return
         days = sum(step.n_days for step in planned)
         if not any(step.n_days or step.carried or step.gone for step in planned):
             say("Nothing to make again: what differs is history, and stays; see flywheel plan.")
-            return
+            raise typer.Exit(1 if gone else 0)
         with progress(days) as report:
             for step in carry_out(planned, Turner(home, declared()), report):
                 _tell(step)

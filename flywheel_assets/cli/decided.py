@@ -31,6 +31,7 @@ def decided(
     import polars as pl
 
     from flywheel_assets.cli.app import print_json
+    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.declare.rules import PARTITION
     from flywheel_assets.stages.decisions import decision_schema
     from flywheel_assets.stores.tables import Tables
@@ -42,6 +43,7 @@ def decided(
         raise HomeError(
             expected=f"an action of {flywheel.name}", found=action, remedy=nearest(action, actions)
         )
+    build_for(home).require_table(key)
     days = tables.days(key)
     day = on.date() if on else max(days, default=None)
     if day is None or day not in days:
@@ -63,4 +65,5 @@ def decided(
     for row in best.select(columns).iter_rows():
         shown.add_row(*(escaped(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row))
     console.print(shown)
-    say(f"{best.height:,} of {many(found.height, 'decision')} of {flywheel.name} on {day}.")
+    in_all = many(every.select(pl.len()).collect().item(), "decision")
+    say(f"{best.height:,} of {found.height:,}, of {in_all} of {flywheel.name} on {day}.")

@@ -53,7 +53,10 @@ def run(  # noqa: PLR0913, PLR0917  each an option of its own
     as_json: AsJson = False,
 ) -> None:
     """Turn a flywheel over a range of days; run again, it goes on where it was."""
+    from flywheel_assets.starting.expressions import require_expressions
+
     flywheel = find(name)
+    require_expressions(flywheel)
     home = current_home()
     step = silent if as_json else progress
     how = {"again": again, "decide_again": decide_again}

@@ -36,7 +36,7 @@ from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.inbox import Inbox
 from flywheel_assets.stores.pulled import Pulled, read_pulled
 from flywheel_assets.stores.received import RECEIVED_SCHEMA, drain, forget, received_table
-from flywheel_assets.stores.sources import needed, read_source
+from flywheel_assets.stores.sources import listed_files, needed, read_source
 from flywheel_assets.stores.sql import read_rows
 from flywheel_assets.stores.tables import Tables
 
@@ -74,8 +74,8 @@ class Collecting:
             start, suppressed = self.settings.start, Suppressed.of(self.home)
             drain(inbox, self.tables, kind, first, last, start=start, suppressed=suppressed)
             result, received = self._settle(first, last)
-            self._require_told(result, first, last)
-            self._write(result, first, last)
+            emptied = self._emptied(result, first, last)
+            self._write(result, first, last, emptied=emptied)
             forget(inbox, kind, last, horizon)
         return result, received
 
@@ -163,23 +163,37 @@ class Collecting:
         start = pl.lit(self.settings.start)
         return checked.with_columns(pl.max_horizontal(PARTITION, start).alias(PARTITION))
 
-    def _require_told(self, result: Collected, first: date, last: date) -> None:
-        """Refuse that a day which had records has none: a file that is gone is no empty day."""
-        name = self.observation.name
+    def _emptied(self, result: Collected, first: date, last: date) -> bool:
+        """Say whether days that had records have none, as a file says that is there for them.
+
+        Raises
+        ------
+        EmptyReplaceError
+            Where nothing says so: a file that is gone is no empty day.
+        """
+        name, source = self.observation.name, self.observation.source
         counts = self.tables.count_days(f"collect/{name}", first, last)
         told = result.accounts.filter(pl.col("received") > 0)[PARTITION]
-        if gone := sorted(counts.keys() - set(told)):
+        emptied = counts.keys() - set(told)
+        there: set[date] = set()
+        if emptied and isinstance(source, DailyFiles) and not self.settings.demo:
+            there = {
+                day for day, _ in listed_files(source, self.home.source_path(name, source.path))
+            }
+        if gone := sorted(emptied - there):
             more = "" if len(gone) == 1 else f", and of {many(len(gone) - 1, 'later day')}"
             raise EmptyReplaceError(
                 expected=f"the {counts[gone[0]]:,} records of {gone[0]}{more} that collect/{name} "
                 "has, told again",
                 found="none on that day",
-                remedy="put back what the source had of it; nothing was deleted",
+                remedy="put back what the source had of it; nothing was deleted. Where there was "
+                "nothing after all, a day's file of its header alone says so",
             )
+        return bool(emptied)
 
-    def _write(self, result: Collected, first: date, last: date) -> None:
+    def _write(self, result: Collected, first: date, last: date, *, emptied: bool) -> None:
         key, schema = f"collect/{self.observation.name}", observation_schema(self.observation)
         replace = self.tables.replace
-        replace(key, result.observations, schema, first, last, empty=False)
+        replace(key, result.observations, schema, first, last, empty=emptied)
         replace(f"{key}_rejected", result.rejected, REJECTED_SCHEMA, first, last)
         replace(f"{key}_accounts", result.accounts, ACCOUNT_SCHEMA, first, last)

@@ -33,6 +33,7 @@ from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.seen import Snapshots
 from flywheel_assets.stages.silence import LOOKED_BACK
+from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.registry import registered_name
 
 
@@ -243,10 +244,12 @@ def _publish(
     if published.height and changed and not again:
         # What was decided since is made of it: of its observations, outcomes and champion.
         newest = max(build.tables.days(key))
+        who = "; somebody was forgotten, and whoever was below them moves up"
+        forgot = who if Receipts.of(build.home).all() else ""
         raise PublishedError(
             expected=f"the decisions of {day} as {flywheel.name} published them",
             found=changed,
-            remedy="find out what changed upstream; to publish anew: flywheel run "
+            remedy=f"find out what changed upstream{forgot}; to publish anew: flywheel run "
             f"{flywheel.name} --from {day} --to {newest} --decide-again (in a run of Dagster's, "
             "decide_again: true)",
         )
