@@ -178,7 +178,7 @@ def _show_earned(earned: "Earned", *, learnt: bool) -> None:
 
 
 def _who_decided(one: Turned) -> str:
-    if one.model_since is None:
+    if one.model_since is None or one.model_since > one.last:
         return "The bootstrap rule decided on every day: no outcome of enough days has matured yet."
     n_days = (one.last - one.model_since).days + 1
     return (
