@@ -32,6 +32,9 @@ def test_the_python_functions(client: Client) -> None:
     assert found == client.get_contact({"customer_id": 9})
     assert client.get_decision("repurchase", 8) is None
     assert client.get_decisions("repurchase", [8, 7], as_of=datetime(2026, 1, 31, tzinfo=UTC))[0]
+    assert client.best_decisions("repurchase", limit=1) == [found]
+    earlier = client.best_decisions("repurchase", action="hold", as_of=found["decided_at"])
+    assert [one["entity"] for one in earlier] == [{"customer_id": 7}]
     at, fields = datetime(2026, 1, 31, tzinfo=UTC), record()["payload"]
     said = client.log_observation(
         "order_line",
@@ -79,6 +82,8 @@ def test_what_the_python_functions_refuse(client: Client) -> None:
         client.get_decision("repurchas", 7)
     with pytest.raises(ApiError):
         client.get_offer(7)
+    with pytest.raises(ApiError, match="did you mean 'contact'"):
+        client.best_decisions("repurchase", action="contct")
 
 
 def test_nobody_there() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -104,6 +105,46 @@ def test_the_batch_of_decisions(url: str) -> None:
     assert (status, problem["errors"][0]["path"]) == (422, "$.entities[1]")
     assert ask({"entities": []})[0] == 422
     assert ask({"entities": [7], "where": "1=1"})[0] == 422
+
+
+def test_whom_to_act_on_is_listed_best_first(url: str) -> None:
+    """All of a partition, or the first of them; who is held only where that is asked for."""
+    status, found = get(url, "decisions/repurchase")
+    assert (status, found["partition_date"], found["n_decisions"]) == (200, "2026-01-31", 1)
+    assert found["decisions"] == [get(url, "decisions/repurchase/9")[1]]
+    assert get(url, "get_contact?action=contact") == (200, found)
+    held = get(url, "decisions/repurchase?action=hold")[1]
+    assert [d["entity"]["customer_id"] for d in held["decisions"]] == [7]
+    before = get(url, "decisions/repurchase?as_of=2026-01-31T06:00:00Z")[1]
+    assert [d["entity"]["customer_id"] for d in before["decisions"]] == [7]
+    assert get(url, "decisions/repurchase?as_of=2026-01-30T06:00:00Z")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "place", "words"),
+    [
+        ("action=contct", "action", "did you mean 'contact'"),
+        ("limit=0", "limit", "from 1 to 10000"),
+        ("limit=10001", "limit", "from 1 to 10000"),
+        ("limit=all", "limit", "from 1 to 10000"),
+        ("as_of=today", "as_of", "RFC3339"),
+    ],
+)
+def test_what_cannot_be_listed(url: str, asked: str, place: str, words: str) -> None:
+    """Each says what is wrong, and where."""
+    status, problem = get(url, f"decisions/repurchase?{asked}")
+    assert (status, problem["errors"][0]["path"]) == (422, place)
+    assert words in problem["errors"][0]["reason"]
+
+
+def test_the_best_of_many_are_those_of_the_lowest_rank(tmp_path: Path) -> None:
+    """Beyond the limit how many there are is still said; an order by id would be another."""
+    home = Home(tmp_path / "home")
+    publish(home, DAY, dict.fromkeys(range(300, 0, -1), "contact"))
+    with closing(Local(home, [repurchase])) as api:
+        best = api.best_decisions("repurchase", limit=3)
+        assert [d["entity"]["customer_id"] for d in best] == [300, 299, 298]
+        assert len(api.best_decisions("repurchase")) == 300
 
 
 def test_what_is_published_is_served_without_a_restart(tmp_path: Path) -> None:

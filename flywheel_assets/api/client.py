@@ -10,17 +10,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
 from flywheel_assets.api.intake import Answer, answer, parse, received_of, rejects
+from flywheel_assets.api.limits import MAX_RECORDS
 from flywheel_assets.api.lines import bodies, encode, moved
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.errors import ApiError, nearest
 from flywheel_assets.stores.home import Home
+
+if TYPE_CHECKING:
+    from flywheel_assets.api.published import Published
 
 Decision: TypeAlias = dict[str, Any]
 _TRIES = 5
@@ -139,6 +144,32 @@ class Client(ABC):
         """Read the newest decisions about many entities, in their order."""
         return self._read(f"decisions/{flywheel}", entities, as_of)
 
+    def best_decisions(
+        self,
+        flywheel: str,
+        *,
+        action: str | None = None,
+        limit: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[Decision]:
+        """Read whom to act on, best first.
+
+        Parameters
+        ----------
+        action : str, optional
+            Only of this action; all but holding back, without.
+        limit : int, optional
+            How many, at most 10,000.
+        as_of : datetime, optional
+            Read what was published by then.
+
+        Raises
+        ------
+        ApiError
+            For an unknown flywheel or action, or one that has published nothing.
+        """
+        return self._best(f"decisions/{flywheel}", action, limit, as_of)
+
     def __getattr__(self, name: str) -> Any:
         """Give the reading function under the name that a declaration gives it (``api=``)."""
         if not name.startswith("get_"):
@@ -158,6 +189,12 @@ class Client(ABC):
         self, path: str, entities: Sequence[Any], as_of: datetime | None
     ) -> list[Decision | None]:
         """Read decisions under a path of the service."""
+
+    @abstractmethod
+    def _best(
+        self, path: str, action: str | None, limit: int | None, as_of: datetime | None
+    ) -> list[Decision]:
+        """Read whom to act on under a path of the service."""
 
 
 class Local(Client):
@@ -204,8 +241,19 @@ class Local(Client):
         self, path: str, entities: Sequence[Any], as_of: datetime | None
     ) -> list[Decision | None]:
         from flywheel_assets.api.decisions import answers_for
-        from flywheel_assets.api.problems import ProblemError
 
+        with _raising_ours():
+            return _told(answers_for(self._refreshed(path), entities, as_of))
+
+    def _best(
+        self, path: str, action: str | None, limit: int | None, as_of: datetime | None
+    ) -> list[Decision]:
+        from flywheel_assets.api.decisions import best_of
+
+        with _raising_ours():
+            return _listed(best_of(self._refreshed(path), action, limit or MAX_RECORDS, as_of))
+
+    def _refreshed(self, path: str) -> "Published":
         published = self._published.get(path)
         if published is None:
             raise ApiError(
@@ -214,11 +262,7 @@ class Local(Client):
                 remedy=nearest(path, self._published),
             )
         published.refresh()
-        try:
-            found = answers_for(published, entities, as_of)
-        except ProblemError as error:
-            raise _refused(msgspec.to_builtins(error.problem)) from None
-        return _told(found)
+        return published
 
 
 class Remote(Client):
@@ -260,14 +304,22 @@ class Remote(Client):
         found = self._post(quote(path), encode(wanted), "application/json", retries=None)
         return _told(found)
 
+    def _best(
+        self, path: str, action: str | None, limit: int | None, as_of: datetime | None
+    ) -> list[Decision]:
+        asked = {"action": action, "limit": limit, "as_of": as_of and as_of.isoformat()}
+        fields = {name: value for name, value in asked.items() if value is not None}
+        return _listed(self._request("GET", quote(path), fields=fields, retries=None))
+
     def _post(self, path: str, body: bytes, kind: str, *, retries: Any) -> dict[str, Any]:
+        headers = {**self._pool.headers, "Content-Type": kind}
+        return self._request("POST", path, body=body, headers=headers, retries=retries)
+
+    def _request(self, method: str, path: str, **how: Any) -> dict[str, Any]:
         from urllib3.exceptions import HTTPError
 
-        headers = {**self._pool.headers, "Content-Type": kind}
         try:
-            answer = self._pool.request(
-                "POST", f"{self._url}/{path}", body=body, headers=headers, retries=retries
-            )
+            answer = self._pool.request(method, f"{self._url}/{path}", **how)
         except HTTPError as error:
             raise ApiError(
                 expected=f"a service at {self._url}",
@@ -314,6 +366,25 @@ def _refused(problem: Mapping[str, Any]) -> ApiError:
         found=f"{problem.get('status')} {problem.get('title')}",
         remedy="; ".join([str(problem.get("detail")), *faults]),
     )
+
+
+@contextmanager
+def _raising_ours() -> Iterator[None]:
+    """Refuse as the service would, without one."""
+    from flywheel_assets.api.problems import ProblemError
+
+    try:
+        yield
+    except ProblemError as error:
+        raise _refused(msgspec.to_builtins(error.problem)) from None
+
+
+def _listed(answer: Any) -> list[Decision]:
+    """Give decisions as dicts with real times, whichever way they came."""
+    from flywheel_assets.api.decisions import Listed
+
+    found = msgspec.convert(answer, Listed, from_attributes=True).decisions
+    return [msgspec.to_builtins(one, builtin_types=(date, datetime)) for one in found]
 
 
 def _told(answers: Any) -> list[Decision | None]:

@@ -1,7 +1,8 @@
 """``GET /decisions/{flywheel}/{entity}`` and its batch form: what was decided, as published."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -82,6 +83,20 @@ class FoundAll(msgspec.Struct, kw_only=True):
     results: list[Found]
 
 
+class Listed(msgspec.Struct, kw_only=True):
+    """Whom to act on, best first.
+
+    Parameters
+    ----------
+    n_decisions : int
+        How many there are of the action; ``decisions`` are the first of them.
+    """
+
+    partition_date: date
+    n_decisions: int
+    decisions: list[Decision]
+
+
 class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a batch asks for: entities as objects of their keys, or as the value of the only key.
 
@@ -129,6 +144,16 @@ class Decisions:
                 f"{published.flywheel.entity.name} in its partition {day}",
             )
         return json_response(_told(published, entity[1], day, rows[0]))
+
+    async def best(self, request: Request) -> Response:
+        """Answer with those that are acted on, best first."""
+        self._access.caller(headers_of(request), "read")
+        published, moment = self._find(request), _moment(request)
+        asked = request.query_params
+        limit = _limit(asked.get("limit"))
+        return json_response(
+            await asyncio.to_thread(best_of, published, asked.get("action"), limit, moment)
+        )
 
     async def post(self, request: Request) -> Response:
         """Answer for many entities at once."""
@@ -182,11 +207,55 @@ def answers_for(published: Published, entities: Sequence[Any], moment: datetime 
     return FoundAll(partition_date=day, results=results)
 
 
+def best_of(
+    published: Published, action: str | None, limit: int, moment: datetime | None
+) -> Listed:
+    """List whom to act on, best first.
+
+    Parameters
+    ----------
+    action : str, optional
+        All but holding back, without.
+
+    Raises
+    ------
+    ProblemError
+        422 for an action that there is not, 404 or 503 where nothing is published.
+    """
+    policy = published.flywheel.policy
+    if action is not None and action not in policy.actions:
+        raise _unfit([Fault("action", f"no such action; {nearest(action[:60], policy.actions)}")])
+    actions = [action] if action else [one for one in policy.actions if one != policy.held]
+    moment = None if moment is None else _utc(moment)
+    with _published(published, moment):
+        day, n_rows, rows = published.best(actions, limit, moment)
+    keys = published.entities.types
+    told = [_decision(published, {key: row[key] for key in keys}, day, row) for row in rows]
+    return Listed(partition_date=day, n_decisions=n_rows, decisions=told)
+
+
+def _limit(text: str | None) -> int:
+    try:
+        limit = MAX_RECORDS if text is None else int(text)
+    except ValueError:
+        limit = 0
+    if not 1 <= limit <= MAX_RECORDS:
+        raise _unfit([Fault("limit", f"expected a whole number from 1 to {MAX_RECORDS}")])
+    return limit
+
+
 def _look_up(
     published: Published, wanted: Sequence[tuple[str, Row]], moment: datetime | None
 ) -> tuple[date, list[Row | list[Row] | None]]:
-    try:
+    with _published(published, moment):
         return published.latest(wanted) if moment is None else published.as_of(moment, wanted)
+
+
+@contextmanager
+def _published(published: Published, moment: datetime | None) -> Iterator[None]:
+    """Answer 404 or 503 where there is nothing to read."""
+    try:
+        yield
     except UnpublishedError as error:
         name = published.flywheel.name
         if error.ever and moment is not None:

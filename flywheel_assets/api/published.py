@@ -148,9 +148,7 @@ class Published:
         UnpublishedError
             When nothing was ever published.
         """
-        index = self._index
-        if index is None:
-            raise UnpublishedError(ever=False)
+        index = self._newest()
         return index.day, [index.find(*entity) for entity in wanted]
 
     def as_of(
@@ -165,13 +163,50 @@ class Published:
         UnpublishedError
             When nothing had been published by then.
         """
+        day = self._day_before(moment)
+        index = self._indexed(-1, day, self._read(day, wanted))
+        return day, [index.find(*entity) for entity in wanted]
+
+    def best(
+        self, actions: Sequence[str], limit: int, moment: datetime | None
+    ) -> tuple[date, int, list[Row]]:
+        """List those of some actions, best first, in the newest partition or as of a moment in UTC.
+
+        Returns
+        -------
+        tuple of date, int and list of Row
+            The partition, how many there are, and the first of them.
+
+        Raises
+        ------
+        UnpublishedError
+            When nothing had been published by then.
+        """
+        if moment is None:
+            index = self._newest()
+            day, rows = index.day, index.rows
+        else:
+            day = self._day_before(moment)
+            rows = self._read(day)
+        found = rows.filter(pl.col("action").cast(pl.String).is_in(actions))
+        return (
+            day,
+            found.height,
+            list(found.sort("rank", DECISION_ID).head(limit).iter_rows(named=True)),
+        )
+
+    def _newest(self) -> Index:
+        if self._index is None:
+            raise UnpublishedError(ever=False)
+        return self._index
+
+    def _day_before(self, moment: datetime) -> date:
         published = self._tables.days(self._table)
         # Partition D is decided at the midnight that ends it.
         days = [day for day in published if day < moment.date()]
         if not days:
             raise UnpublishedError(ever=bool(published))
-        index = self._indexed(-1, days[-1], self._read(days[-1], wanted))
-        return days[-1], [index.find(*entity) for entity in wanted]
+        return days[-1]
 
     def _indexed(self, version: int, day: date, frame: pl.DataFrame) -> Index:
         held = self._flywheel.policy.held

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from flywheel_assets.api import wire
-from flywheel_assets.api.decisions import Decision, FoundAll, Shown, Wanted
+from flywheel_assets.api.decisions import Decision, FoundAll, Listed, Shown, Wanted
 from flywheel_assets.api.intake import Answer, Answers
 from flywheel_assets.api.limits import MAX_BODY, MAX_RECORD, MAX_RECORDS
 from flywheel_assets.api.problems import MEDIA_TYPE, TITLES, Problem
@@ -19,12 +19,26 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 Schema = dict[str, Any]
 
 
+def _query(name: str, description: str, schema: Schema) -> Schema:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+
+
+_TIME = {"type": "string", "format": "date-time"}
+_AS_OF = _query("as_of", "Read what was published by then.", _TIME)
+
+
 def openapi(reader: Reader, published: Sequence[Published]) -> bytes:
     """Write the OpenAPI 3.1 document of a service, as JSON."""
     records = {name: kind.type for name, kind in reader.kinds.items()}
     record, *answers = (wire.any_of(records.values()), Answer, Answers, Problem)
     references, components = msgspec.json.schema_components(
-        [record, *answers, Decision, Shown, FoundAll, Wanted], ref_template=_TEMPLATE
+        [record, *answers, Decision, Shown, FoundAll, Listed, Wanted], ref_template=_TEMPLATE
     )
     for kind in records.values():
         components[kind.__name__]["oneOf"] = [
@@ -40,7 +54,10 @@ def openapi(reader: Reader, published: Sequence[Published]) -> bytes:
         name = one.flywheel.name
         for path in [f"/decisions/{name}", *([f"/{one.flywheel.api}"] if one.flywheel.api else [])]:
             operation = path.strip("/").replace("/", "_")
-            paths[path] = {"post": _read_many(one, f"{operation}_many")}
+            paths[path] = {
+                "get": _read_best(one, f"{operation}_best"),
+                "post": _read_many(one, f"{operation}_many"),
+            }
             paths[path + "/{entity}"] = {"get": _read(one, operation)}
     return msgspec.json.encode(
         {
@@ -99,16 +116,28 @@ def _read(one: Published, operation: str) -> Schema:
         "summary": one.flywheel.description,
         "parameters": [
             {"name": "entity", "in": "path", "required": True, "schema": entity},
-            {
-                "name": "as_of",
-                "in": "query",
-                "required": False,
-                "description": "Read what was published by then.",
-                "schema": {"type": "string", "format": "date-time"},
-            },
+            _AS_OF,
         ],
         "responses": {
             "200": _answers("What was decided.", *([Shown] if slates else []), Decision),
+            **_problems(401, 403, 404, 421, 422, 503),
+        },
+    }
+
+
+def _read_best(one: Published, operation: str) -> Schema:
+    actions = {"type": "string", "enum": list(one.flywheel.policy.actions)}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_RECORDS}
+    return {
+        "operationId": operation,
+        "summary": f"{one.flywheel.description} Whom to act on, best first.",
+        "parameters": [
+            _query("action", "Only of this action; all but holding back, without.", actions),
+            _query("limit", f"How many; {MAX_RECORDS}, without.", limit),
+            _AS_OF,
+        ],
+        "responses": {
+            "200": _answers("Whom to act on, of one partition.", Listed),
             **_problems(401, 403, 404, 421, 422, 503),
         },
     }

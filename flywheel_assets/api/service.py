@@ -97,6 +97,7 @@ def application(home: Home, flywheels: Iterable[Flywheel], *, local: bool = True
     ]
     for path in ["/decisions/{flywheel}", *(f"/{w.api}" for w in wheels if w.api)]:
         routes += [
+            Route(path, decisions.best, methods=["GET"]),
             Route(path, decisions.post, methods=["POST"]),
             Route(path + "/{entity:path}", decisions.get, methods=["GET"]),
         ]
