@@ -229,6 +229,7 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
         "visited at,customer_id,n_pages,channel\n"
         "2026-01-05 09:30:00,1,many,web\n"
         "2026-01-05 09:31:00,1,0,web\n"
+        "visited at,customer_id,n_pages,channel\n"
         "2026-01-05 09:32:00,,3,web\n"
         "yesterday,1,3,web\n"
         "2026-01-05 09:34:00,1,3,[/fax]\n"
@@ -240,16 +241,18 @@ def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., R
     said = inside(*asked, "--json")
     assert said.exit_code == 1
     [told] = json.loads(said.stdout)["sources"]
-    assert told["n_records"] == 8
+    assert told["n_records"] == 9
     found = {misfit["expected"]: misfit for misfit in told["misfits"]}
     assert found["pages: Int64"]["n_records"] == 2
     assert found["pages: Int64"]["place"] == "visits.csv, record 1"
     assert found["pages: at least 1"]["found"] == "0"
     assert "nullable=True" in found["customer_id: required"]["remedy"]
+    assert found["a record"]["found"] == "the header once more"
+    assert found["a record"]["place"] == "visits.csv, record 3"
     assert "time_format" in found["visited at: a time"]["remedy"]
     assert any(misfit["found"] == "'[/fax]'" for misfit in told["misfits"])
     shown = inside(*asked).output
-    assert "1 of 8 records fit" in shown
+    assert "1 of 9 records fit" in shown
     assert "[/fax]" in shown  # what comes from data is no markup
     # A narrow terminal cuts neither what was found nor what to do.
     assert "remedy:   correct the source, or declare the field nullable=True" in shown.splitlines()

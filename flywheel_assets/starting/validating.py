@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,10 +13,11 @@ from flywheel_assets.changes.meaning import meanings
 from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.declare.rules import FILE, LINE
 from flywheel_assets.errors import DeclarationError, FlywheelError
 from flywheel_assets.stages.collect import validate
 from flywheel_assets.starting.expressions import require_expressions
-from flywheel_assets.stores.sources import listed_files, read_source
+from flywheel_assets.stores.sources import listed_files, needed, read_source
 from flywheel_assets.testing import Rows
 
 SAMPLED_FILES = 3
@@ -125,9 +126,29 @@ def sample(observation: Observation, path: Path) -> Sample:
     raw = read_source(observation, path, first, last, start=date.min)
     if raw is None or raw.is_empty():
         return Sample(observation.name, path, 0, ())
-    checked = validate(raw, observation, source)
-    misfits = tuple(_misfits(checked))
+    again = _headers(raw, needed(observation, source))
+    checked = validate(raw, observation, source).join(again, on=again.columns, how="anti")
+    misfits = (*_repeated(again), *_misfits(checked))
     return Sample(observation.name, path, raw.height, misfits, len(newest), len(days))
+
+
+def _headers(raw: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Find where the header stands once more among the records."""
+    there = [c for c in columns if c in raw.columns and raw[c].dtype == pl.String]
+    named = pl.all_horizontal(pl.lit(bool(there)), *(pl.col(c) == c for c in there))
+    return raw.filter(named).select(pl.col(FILE).alias("file"), pl.col(LINE).alias("line"))
+
+
+def _repeated(again: pl.DataFrame) -> Iterator[Misfit]:
+    if again.height:
+        file, line = again.row(0)
+        yield Misfit(
+            expected="a record",
+            found="the header once more",
+            remedy="nothing has to be done: it is kept apart",
+            n_records=again.height,
+            place=f"{Path(file).name}, record {line}",
+        )
 
 
 def _misfits(checked: pl.DataFrame) -> Iterator[Misfit]:
