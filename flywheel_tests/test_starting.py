@@ -310,7 +310,7 @@ def test_validate_finds_what_no_constructor_sees(
 
     texts = replace(tea_shop.decisions, bootstrap=pl.col("recency_days").str.to_uppercase())
     for wheel, message in (
-        (replace(tea_shop, decisions=texts), "a policy that can be computed"),
+        (replace(tea_shop, decisions=texts), "bootstrap= of the policy that can be computed"),
         (replace(tea_shop, model=replace(tea_shop.model, estimator=broken)), "no such learner"),
     ):
         monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
