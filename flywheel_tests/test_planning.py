@@ -348,6 +348,17 @@ def test_a_flywheel_that_nobody_turns_is_behind(home: Home, tmp_path: Path, ongo
     assert (f"Nothing was made for the {missed:,} days that closed after" in told) is ongoing
 
 
+def test_what_began_after_its_home_has_no_hole_before_it(home: Home, tmp_path: Path) -> None:
+    """A second flywheel's tables begin with its first day; a day that lacks after it is a hole."""
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "copied")))
+    home.save(Settings(start=FIRST - timedelta(days=5), end=FIRST + DAYS))
+    assert not any(one.holes for one in status(home, [repurchase]))
+    lacking, later = (FIRST + DAYS + timedelta(days=n) for n in (1, 2))
+    made = dg.AssetMaterialization(dg.AssetKey(VIEW.split("/")), partition=later.isoformat())
+    Turner(home, [repurchase]).instance.report_runless_asset_event(made)
+    assert [one.holes for one in status(home, [repurchase]) if one.table == VIEW] == [(lacking,)]
+
+
 def test_owners_are_told(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """A check that stopped a run names the table's owners, and those of what is downstream."""
     turner = Turner(home, [repurchase])
