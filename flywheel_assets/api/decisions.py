@@ -225,7 +225,7 @@ def best_of(
     policy = published.flywheel.policy
     if action is not None and action not in policy.actions:
         raise _unfit([Fault("action", f"no such action; {nearest(action[:60], policy.actions)}")])
-    actions = [action] if action else [one for one in policy.actions if one != policy.held]
+    actions = (action,) if action else policy.acting
     moment = None if moment is None else _utc(moment)
     with _published(published, moment):
         day, n_rows, rows = published.best(actions, limit, moment)

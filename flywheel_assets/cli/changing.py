@@ -97,19 +97,20 @@ def apply() -> None:
         say(_nothing_yet())
         return
     with alone(home, "flywheel apply"):
-        planned, gone = _of_home(), list(lost(build_for(home), declared()))
-        for one in gone:
-            say(f"{one.where}: {one.what}; {one.remedy}")
-        if not planned:
-            console.print("Nothing to make again.")
-            return
-        days = sum(step.n_days for step in planned)
-        if not any(step.n_days or step.carried or step.gone for step in planned):
+        planned = _of_home()
+        if any(step.n_days or step.carried or step.gone for step in planned):
+            with progress(sum(step.n_days for step in planned)) as report:
+                for step in carry_out(planned, Turner(home, declared()), report):
+                    _tell(step)
+        elif planned:
             say("Nothing to make again: what differs is history, and stays; see flywheel plan.")
-            raise typer.Exit(1 if gone else 0)
-        with progress(days) as report:
-            for step in carry_out(planned, Turner(home, declared()), report):
-                _tell(step)
+        else:
+            say("Nothing to make again.")
+        still_gone = list(lost(build_for(home), declared()))
+    for one in still_gone:
+        say(f"{one.where}: {one.what}; {one.remedy}")
+    if still_gone:
+        raise typer.Exit(1)
 
 
 def _nothing_yet() -> str:

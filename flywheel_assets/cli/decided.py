@@ -44,7 +44,7 @@ def decided(
             expected=f"an action of {flywheel.name}", found=action, remedy=nearest(action, actions)
         )
     day = _day(home, flywheel, on.date() if on else None)
-    wanted = [action] if action else [one for one in actions if one != flywheel.policy.held]
+    wanted = (action,) if action else flywheel.policy.acting
     table = f"{flywheel.name}/decisions"
     every = Tables(home.lakehouse).read(table, decision_schema(flywheel), day, day).collect()
     acted = every.filter(pl.col("action").is_in(wanted)).sort("rank", "decision_id")

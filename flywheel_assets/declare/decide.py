@@ -153,6 +153,11 @@ class Policy:
         return None if isinstance(self.allocation, Arms) else self.actions[-1]
 
     @property
+    def acting(self) -> tuple[str, ...]:
+        """All actions but that of whoever is not acted on."""
+        return tuple(action for action in self.actions if action != self.held)
+
+    @property
     def arm_features(self) -> tuple[str, ...]:
         """Columns by which a model tells arms apart."""
         return self.allocation.features if isinstance(self.allocation, Arms) else ()

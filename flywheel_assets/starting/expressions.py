@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -15,8 +15,16 @@ from flywheel_assets.stages.seen import seen_schema, spine_schema
 
 _Columns: TypeAlias = Mapping[str, pl.DataType]
 _Gives: TypeAlias = Callable[[pl.DataType], bool]
-_Wanted: TypeAlias = tuple[str, pl.Expr | None, _Gives, str]
-"""What an expression is, itself, whether a type will do for it, and how one comes to be right."""
+
+
+class _Wanted(NamedTuple):
+    """An expression, what it is of a declaration, which types will do for it, and what mends it."""
+
+    what: str
+    expression: pl.Expr | None
+    will_do: _Gives = lambda _: True
+    to_be: str = "of any type"
+    remedy: str = ""
 
 
 def require_expressions(flywheel: Flywheel) -> None:
@@ -31,7 +39,7 @@ def require_expressions(flywheel: Flywheel) -> None:
         nothing = _without_rows(schema_of)
         if nothing is None:
             continue
-        for what, expression, will_do, remedy in wanted:
+        for what, expression, will_do, to_be, remedy in wanted:
             if expression is None:
                 continue
             try:
@@ -45,9 +53,9 @@ def require_expressions(flywheel: Flywheel) -> None:
                 ) from error
             if not (will_do(found) or found in {pl.Null, pl.Unknown}):
                 raise DeclarationError(
-                    expected=f"{what} to be {remedy.partition(':')[0]}",
+                    expected=f"{what} to be {to_be}",
                     found=f"{found}: {expression}",
-                    remedy=remedy.partition(": ")[2],
+                    remedy=remedy,
                 )
 
 
@@ -58,30 +66,28 @@ def _without_rows(schema_of: Callable[[], _Columns]) -> pl.DataFrame | None:
         return None
 
 
-def _value(what: str, expression: pl.Expr | None) -> _Wanted:
-    return what, expression, lambda _: True, ""
-
-
 def _truth(what: str, expression: pl.Expr | None) -> _Wanted:
-    told = "true or false: compare it with something, as in pl.col('a') > 0"
-    return what, expression, lambda dtype: dtype == pl.Boolean, told
+    remedy = "compare it with something, as in pl.col('a') > 0"
+    return _Wanted(what, expression, lambda dtype: dtype == pl.Boolean, "true or false", remedy)
 
 
 def _number(what: str, expression: pl.Expr | None) -> _Wanted:
-    told = "a number: cast it, or rank by something that is one"
-    return what, expression, lambda dtype: dtype.is_numeric() or dtype == pl.Boolean, told
+    remedy = "cast it, or take something that is one"
+    return _Wanted(
+        what, expression, lambda t: t.is_numeric() or t == pl.Boolean, "a number", remedy
+    )
 
 
 def _by_table(flywheel: Flywheel) -> Iterator[tuple[Callable[[], _Columns], list[_Wanted]]]:
     """Give the expressions of a flywheel, and the columns of the table that each is computed on."""
     for fact in catalog([flywheel]).facts:
         derived = fact.derive.items()
-        made = [_value(f"derived column {n!r} of fact {fact.name!r}", e) for n, e in derived]
+        made = [_Wanted(f"derived column {n!r} of fact {fact.name!r}", e) for n, e in derived]
         yield partial(observation_schema, fact.observation), made
     for view in flywheel.views:
         where = [_truth(f"where= of feature {a.name!r}", a.where) for a in view.aggregations]
         yield partial(fact_schema, view.fact), where
-        crossed = [_value(f"feature {e.name!r}", e.expression) for e in view.expressions]
+        crossed = [_Wanted(f"feature {e.name!r}", e.expression) for e in view.expressions]
         yield partial(feature_schema, view), crossed
     yield partial(_seen, flywheel), list(_decided(flywheel))
     outcome = flywheel.outcome
@@ -99,7 +105,7 @@ def _seen(flywheel: Flywheel) -> _Columns:
 def _decided(flywheel: Flywheel) -> Iterator[_Wanted]:
     policy = flywheel.policy
     for feature in flywheel.expressions:
-        yield _value(f"feature {feature.name!r}", feature.expression)
+        yield _Wanted(f"feature {feature.name!r}", feature.expression)
     if isinstance(policy.candidates, pl.Expr):
         yield _truth("candidates= of the policy", policy.candidates)
     if not policy.arm_features:
