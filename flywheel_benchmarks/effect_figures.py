@@ -59,22 +59,22 @@ def recovered(frame: pl.DataFrame, shock: int) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        ``seed`` and ``days``, null where that never comes.
+        ``seed``, null for the mean of all worlds' shares, and ``days``, null where that never
+        comes.
     """
-    before = mean_of(frame, shock - SPAN + 1, shock)
-    level = before.select("seed", shares(before, "flywheel").alias("level"))
     last = int(frame["day"].max()) + 1  # type: ignore[arg-type]  # a number
-    found = level.with_columns(days=pl.lit(None, dtype=pl.Int64))
-    for end in range(last, shock + WEEK - 1, -1):
-        week = mean_of(frame, end - WEEK + 1, end)
-        now = week.select("seed", shares(week, "flywheel").alias("now"))
-        back = pl.when(pl.col("now") >= pl.col("level")).then(pl.lit(end - shock))
-        found = (
-            found.join(now, on="seed")
-            .with_columns(pl.coalesce(back, "days").alias("days"))
-            .drop("now")
-        )
-    return found.select("seed", "days")
+    spans = [(shock - SPAN + 1, shock)]
+    spans += [(end - WEEK + 1, end) for end in range(shock + WEEK, last + 1)]
+    found = pl.concat(
+        means.select("seed", shares(means, "flywheel"), pl.lit(span[1] - shock).alias("days"))
+        for span in spans
+        for means in [mean_of(frame, *span)]
+    )
+    on_mean = found.group_by("days").agg(pl.lit(None).alias("seed"), pl.col("share").mean())
+    every = pl.concat([found, on_mean.select(pl.col("seed").cast(pl.Int64), "share", "days")])
+    level = pl.col("share").filter(days=0).first()
+    back = pl.col("days").filter(pl.col("days") > 0, pl.col("share") >= level).min()
+    return every.group_by("seed", maintain_order=True).agg(back)
 
 
 def comparable(frame: pl.DataFrame) -> pl.DataFrame:
@@ -140,13 +140,18 @@ def _bars(frame: pl.DataFrame, at: dict[int, pl.DataFrame], shock: int, last: in
     if last > shock:
         after = mean_of(frame, shock + 1, last)
         ahead = int((after["flywheel"] > after["frozen"]).sum())
-        back = recovered(frame, shock)["days"]
-        in_time = int((back <= RECOVERY).sum())
-        worlds, late = after.height, ", ".join(str(d) for d in back.sort().to_list())
+        back = recovered(frame, shock)
+        worlds = back.drop_nulls("seed")["days"]
+        in_time = int((worlds <= RECOVERY).sum())
+        late = ", ".join(str(d) for d in worlds.sort(nulls_last=True).to_list())
+        together = back.filter(pl.col("seed").is_null())["days"].item()
         frozen = "after the shock, ahead of the frozen model in nine worlds of ten"
         level = f"back within {RECOVERY} days at the share before the shock"
-        lines.append(f"| {frozen} | {ahead} of {worlds} |")
-        lines.append(f"| {level} | {in_time} of {worlds}; days: {late} |")
+        lines.append(f"| {frozen} | {ahead} of {after.height} |")
+        lines.append(
+            f"| {level} | on the mean after {together}; {in_time} of {after.height} worlds, "
+            f"after {late} |"
+        )
     return lines
 
 

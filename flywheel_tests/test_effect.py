@@ -47,7 +47,18 @@ def test_a_share_is_of_what_the_oracle_earns_above_the_bootstrap() -> None:
 @pytest.mark.parametrize("fallen", [0, 5, 14])
 def test_recovery_is_the_first_whole_week_at_the_old_share(fallen: int) -> None:
     """After ten days below, the first week that is not is complete on the seventeenth day."""
-    assert recovered(invented(fallen), SHOCK)["days"].to_list() == [fallen + 7, None]
+    assert recovered(invented(fallen), SHOCK)["days"].to_list() == [fallen + 7, None, None]
+
+
+def test_the_mean_of_worlds_recovers_where_one_makes_up_for_another() -> None:
+    """One world never comes back; the other earns twice its old share after ten days."""
+    better = (pl.col("policy") == "flywheel") & (pl.col("seed") == 0)
+    late = pl.col("day") >= SHOCK + 10
+    frame = invented(10).with_columns(
+        pl.when(better & late).then(300.0).otherwise("expected").alias("expected")
+    )
+    # A week of which four days earn twice the old share has more than that share already.
+    assert recovered(frame, SHOCK).sort("seed", nulls_last=True)["days"].to_list() == [14, None, 17]
 
 
 def test_figures_and_plot_name_every_policy() -> None:
