@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from flywheel_assets import Epsilon, Flywheel, Gate, Thompson
+from flywheel_assets import Epsilon, Fact, Flywheel, Gate, Thompson, Threshold
 from flywheel_assets.errors import DeclarationError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import challenge, split
@@ -152,6 +152,25 @@ def test_without_support_only_a_gate_that_asks_refuses() -> None:
     )
     assert not careful.promoted
     assert "does not support" in careful.reason
+
+
+def test_of_those_alone_who_were_carried_out_no_contest_can_be_held_again() -> None:
+    """Among the carried out, places for all would make another policy's chances too great."""
+    told = Fact(
+        name="sent",
+        observation=repurchase.outcome.fact.observation,
+        owners=["team:crm"],
+        description="Letters that went out.",
+    )
+    some = replace(repurchase.outcome, exposure=told)
+    found = judge(replace(flywheel(), training_set=some), rows(), *said(truth, noise))
+    assert found.promoted
+    assert found.policy_value is None
+    sure = replace(repurchase.policy, allocation=Threshold(action="contact", at=0.3))
+    alone = replace(repurchase, training_set=some, decisions=sure)
+    assert judge(alone, rows(), *said(truth, noise)).policy_value is not None
+    with pytest.raises(DeclarationError, match=r"minimum_policy_gain=0\.0 and exposure 'sent'"):
+        replace(flywheel(minimum_policy_gain=0.0), training_set=some)
 
 
 def test_rmse_is_better_when_less() -> None:

@@ -136,6 +136,11 @@ class Policy:
         return self.allocation.capacity if isinstance(self.allocation, TopK) else None
 
     @property
+    def competing(self) -> bool:
+        """Whether candidates compete for places, so that the chance of one hangs on the others."""
+        return isinstance(self.allocation, TopK | Slate)
+
+    @property
     def generators(self) -> tuple[Generator, ...]:
         """Where pairs come from; their columns are among what a decision sees."""
         return self.candidates.generators if isinstance(self.candidates, Pairs) else ()

@@ -142,6 +142,16 @@ class Flywheel:
                 f"which holdout and outcome take {many(apart.days, 'day')}",
                 remedy="lengthen training_window, or shorten the holdout",
             )
+        least, exposure = self.model.gate.minimum_policy_gain, self.outcome.exposure
+        if least is not None and exposure is not None and self.policy.competing:
+            raise DeclarationError(
+                expected=f"{what}, whose candidates compete for places, with all of them to say "
+                "what another policy would have earned",
+                found=f"minimum_policy_gain={least} and exposure {exposure.name!r}, without which "
+                "a decision is no row",
+                remedy="leave one of them out; without an exposure, what was not carried out "
+                "counts with what followed it",
+            )
 
     @property
     def views(self) -> tuple[FeatureView, ...]:

@@ -53,7 +53,8 @@ class Outcome:
         What the product says it did, by ``decision_id``: a decision that no row of it answers
         within the horizon was not carried out, and becomes no training row. Where the fact has a
         column ``action``, it must be the action that was decided. Every decision was carried out,
-        if left out.
+        if left out. Where candidates compete for places (`TopK`, `Slate`), what other policies
+        would have earned cannot be said of those alone that were carried out, and is not.
     """
 
     fact: Fact

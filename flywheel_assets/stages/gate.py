@@ -251,7 +251,20 @@ def policy_estimate(
         For the same rows; None for the bootstrap rule.
     level : float
         Of the interval, from .5 to below 1.
+
+    Raises
+    ------
+    OffPolicyError
+        Where the rows that there are do not tell what another policy would have decided.
     """
+    if flywheel.policy.competing and flywheel.outcome.exposure is not None:
+        raise OffPolicyError(
+            expected="all who competed for the places of a day",
+            found=f"those alone whose decision fct_{flywheel.outcome.exposure.name} says was "
+            "carried out",
+            remedy="leave exposure out of the outcome: what was decided and not carried out then "
+            "counts with what followed it",
+        )
     chance = chances(rows, predicted, flywheel)
     action = action_numbers(rows, flywheel.policy.actions)
     target = chance[np.arange(rows.height), np.maximum(action, 0)]
