@@ -5,9 +5,8 @@ from datetime import UTC, datetime, time
 
 import polars as pl
 
-from flywheel_assets.declare.organize import CANCELS, Cancellation, Dimension, Fact
+from flywheel_assets.declare.organize import CANCELS, Dimension, Fact
 from flywheel_assets.declare.rules import (
-    CORRECTS,
     EVENT_TIME,
     KNOWN_AT,
     OBSERVATION_ID,
@@ -16,10 +15,10 @@ from flywheel_assets.declare.rules import (
 )
 from flywheel_assets.declare.shape import Columns
 from flywheel_assets.point_in_time import as_of
+from flywheel_assets.stages.cancellations import withdrawing
 
 UTC_TIME = pl.Datetime("us", "UTC")
 VALID_FROM, CLOSED = "valid_from", "is_closed"
-_PAIRED = "_paired"
 
 
 def fact_schema(fact: Fact) -> Columns:
@@ -48,61 +47,7 @@ def facts(observations: pl.DataFrame, earlier: pl.DataFrame, fact: Fact) -> pl.D
     schema = fact_schema(fact)
     if rule is None or rule.becomes == "negative_fact":
         return frame.with_columns(**fact.derive).select(*schema)
-    return _retract(frame, earlier, rule).with_columns(**fact.derive).select(*schema)
-
-
-def _retract(frame: pl.DataFrame, earlier: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
-    """Pair each cancellation with the newest earlier row that it withdraws, a day at a time."""
-    columns = [OBSERVATION_ID, EVENT_TIME, CANCELS, *rule.match, *rule.measures]
-    taken = _taken(earlier)
-    standing = earlier.filter(~pl.col(CANCELS), pl.col(RETRACTS).is_null()).select(columns)
-    days = [frame.clear()]
-    for day in frame.partition_by(PARTITION, maintain_order=True):
-        # What the product itself withdrew or replaced by now is no longer there to be cancelled.
-        taken = pl.concat([taken, _taken(day)])
-        standing = pl.concat([standing, day.filter(pl.col(RETRACTS).is_null()).select(columns)])
-        standing = standing.join(taken, on=OBSERVATION_ID, how="anti")
-        pairs = _pairs(standing, rule)
-        paired = day.join(pairs, on=OBSERVATION_ID, how="left", maintain_order="left")
-        days.append(
-            paired.with_columns(pl.coalesce(RETRACTS, _PAIRED).alias(RETRACTS)).drop(_PAIRED)
-        )
-        taken = pl.concat([taken, pairs.select(pl.col(_PAIRED).alias(OBSERVATION_ID))])
-        standing = standing.filter(~pl.col(CANCELS))
-    return pl.concat(days)
-
-
-def _taken(rows: pl.DataFrame) -> pl.DataFrame:
-    """List the ids of the rows that others withdraw or replace."""
-    return pl.concat(
-        rows.select(pl.col(c).drop_nulls().alias(OBSERVATION_ID)) for c in (RETRACTS, CORRECTS)
-    )
-
-
-def _pairs(rows: pl.DataFrame, rule: Cancellation) -> pl.DataFrame:
-    """Match cancellations with rows as closing brackets match opening ones, in order of time.
-
-    Among the rows of one key, a row opens a level and a cancellation closes the one that was
-    opened last; in the sequence of a level, what closes stands right after what it withdraws.
-    """
-    amount = [
-        pl.when(CANCELS).then(-pl.col(m)).otherwise(pl.col(m)).alias(m) for m in rule.measures
-    ]
-    keys = [*rule.match, *rule.measures]
-    depth = pl.when(CANCELS).then(-1).otherwise(1).cast(pl.Int64).cum_sum().over(keys)
-    # What closes nothing goes below zero, and the floor with it.
-    floor = pl.min_horizontal(depth.cum_min().over(keys), 0)
-    level = depth - floor + pl.when(CANCELS).then(1).otherwise(0)
-    before = pl.col(OBSERVATION_ID).shift(1).over([*keys, "_level"])
-    opened = ~pl.col(CANCELS).shift(1).over([*keys, "_level"])
-    return (
-        rows.with_columns(amount)
-        .sort(EVENT_TIME, CANCELS, OBSERVATION_ID)
-        .with_columns(level.alias("_level"))
-        .with_columns(pl.when(opened).then(before).alias(_PAIRED))
-        .filter(pl.col(CANCELS) & pl.col(_PAIRED).is_not_null())
-        .select(OBSERVATION_ID, _PAIRED)
-    )
+    return withdrawing(frame, earlier, rule).with_columns(**fact.derive).select(*schema)
 
 
 def dimension_schema(dimension: Dimension) -> Columns:
