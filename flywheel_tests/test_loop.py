@@ -145,16 +145,27 @@ def test_a_missing_day_is_named(orders: Path, tmp_path: Path) -> None:
         turner._execute(Run(("organize/fct_order_line",), FIRST, FIRST))
 
 
+DISTURBED = FIRST + 15 * DAY
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, orders: Path) -> dict[str, pl.DataFrame]:
+    """Turn without being disturbed, until the day to which those who are killed come."""
+    root = tmp_path_factory.mktemp("calm")
+    spin(root, orders, DISTURBED)
+    return contents(root)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_and_started_again(orders: Path, tmp_path: Path, seed: int) -> None:
+def test_killed_and_started_again(
+    orders: Path, calm: dict[str, pl.DataFrame], tmp_path: Path, seed: int
+) -> None:
     """SIGKILL at random moments: readable tables, and in the end those of an undisturbed run."""
-    last = FIRST + 15 * DAY
     chance = random.Random(seed)  # noqa: S311  a repeatable choice, no secret
-    spin(tmp_path / "calm", orders, last)
     root = tmp_path / "killed"
     Home(root).extend(FIRST, LAST, {"order_line": str(orders)}, ongoing=False, demo=False)
     command = [sys.executable, "-m", "flywheel_assets.cli", "run"]
-    command += ["--from", str(FIRST), "--to", str(last)]
+    command += ["--from", str(FIRST), "--to", str(DISTURBED)]
     environment = os.environ | {"FLYWHEEL_HOME": str(root)}
     for _ in range(2):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -163,7 +174,7 @@ def test_killed_and_started_again(orders: Path, tmp_path: Path, seed: int) -> No
         process.wait()
         contents(root)
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    calm, killed = contents(tmp_path / "calm"), contents(root)
+    killed = contents(root)
     assert calm.keys() == killed.keys()
     for name, frame in calm.items():
         assert frame.equals(killed[name]), name

@@ -109,7 +109,7 @@ def test_a_trace_names_no_model_that_a_change_kept_from_learning_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Days before the last change are cut: the trace says by whom a decision was learnt from."""
-    n_days, changes = 24, 12
+    n_days, changes = 18, 9
     visiting = [
         (f"{FIRST + n * DAY} 12:00:00", who, 1, "web")
         for n in range(n_days)
