@@ -41,6 +41,10 @@ class Flywheel:
         others are joined to it by their keys, which are keys of the entity or features of views
         before them: the card and the terminal of a transaction, the customer and the item of a
         pair.
+    training_set : Outcome
+        Named as its stage is; ``outcome`` reads it, too.
+    decisions : Policy
+        Named as its stage is; ``policy`` reads it, too. `dataclasses.replace` takes stages' names.
     expressions : tuple of Expression
         Computed across views, in order.
     api : str, optional

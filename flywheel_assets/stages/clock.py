@@ -1,4 +1,9 @@
-"""Partitions and moments: the day D closes at T, the midnight (UTC) that ends it."""
+"""Partitions and moments: the day D closes at T, the midnight (UTC) that ends it.
+
+A decision is in three partitions: of ``<flywheel>/decisions`` in the day D at whose close it was
+made; of ``organize/fct_decision`` in the day after, on which it was observed; of
+``<flywheel>/training_set`` in the day on which its outcome matured, a horizon after D.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
