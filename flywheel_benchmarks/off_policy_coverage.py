@@ -118,7 +118,7 @@ def _judge(logged: LoggedDecisions, value: float) -> tuple[float, ...]:
     overlap = found.overlap
     return (
         overlap.effective_sample_size,
-        overlap.largest_weight / (overlap.mean_weight * overlap.n_rows),
+        overlap.largest_share,
         found.lower <= value <= found.upper,
         found.lower_bound <= value,
         abs(found.value - value) <= NORMAL * found.standard_error,

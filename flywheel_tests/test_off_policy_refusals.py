@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,42 @@ def test_a_small_log_of_the_policy_itself_is_no_lack_of_overlap() -> None:
     assert found.supported
     assert found.value == 0.5
     assert "effective sample size 40 of 40 rows" in str(found)
+
+
+def of_entities(sizes: list[int]) -> LoggedDecisions:
+    """Log an even policy; all rows of an entity come to the same."""
+    entity = np.repeat(np.arange(len(sizes)), sizes)
+    half = np.full(len(entity), 0.5)
+    return logged(reward=entity % 3 == 0, propensity=half, target=half, cluster=entity)
+
+
+@pytest.mark.parametrize(
+    ("largest", "sample", "share"), [(250, 70, "11%"), (500, 24, "20%"), (2_000, 4, "50%")]
+)
+def test_one_large_entity_is_no_overlap(largest: int, sample: int, share: str) -> None:
+    """It is one draw, however many rows it has: the interval from it would cover .8, .65, .0."""
+    log = of_entities([largest] + [5] * 400)
+    assert str(snips(log)) == (
+        f"no estimate: effective sample size {sample} of 401 clusters, where 100 are needed; one "
+        f"cluster carries {share} of the weight, where 5% is allowed (largest weight 1)"
+    )
+    rows = replace(log, cluster=None)
+    assert f"effective sample size {len(rows.reward):,} of {len(rows.reward):,} rows" in str(
+        snips(rows)
+    )
+
+
+@pytest.mark.parametrize("size", [1, 50])
+@pytest.mark.parametrize("count", [30, 400])
+def test_entities_of_one_size_are_as_many_as_they_are(size: int, count: int) -> None:
+    """However many rows each of them has, and in a difference just as alone."""
+    found = snips(of_entities([size] * count))
+    assert str(found.overlap) == (
+        f"effective sample size {count} of {count} clusters, largest weight 1"
+    )
+    same = difference(found, found).overlap
+    assert same.n_clusters == count
+    assert same.largest_share == pytest.approx(1 / count)
 
 
 @pytest.mark.parametrize(
