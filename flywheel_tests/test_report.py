@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from flywheel_assets.stages.drift import DRIFT_SCHEMA
 from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
 from flywheel_assets.stages.metrics import average_precision, roc_auc
 from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance
+from flywheel_assets.stages.policy import chances
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.promotions import Ledger
@@ -285,6 +286,66 @@ def test_it_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     assert write(Home(tmp_path / "home"), repurchase, file=out) == out
     sound(out.read_text(encoding="utf-8"))
     assert not (tmp_path / "home").exists()
+
+
+def rarely_rewarded(day: date, seed: int, *, n_customers: int) -> pl.DataFrame:
+    """Log a day by the bootstrap rule, each of its 100 decisions worth 1 with a chance of .003."""
+    rng = np.random.default_rng(seed)
+    rows = made_up(training_schema(repurchase), pl.Series([day] * 100), seed).with_columns(
+        customer_id=pl.Series(np.arange(100) % n_customers),
+        decision_id=pl.Series([f"{day}:{i}" for i in range(100)]),
+        reward=pl.Series((rng.random(100) < 0.003).astype(float)),
+    )
+    chance = chances(rows, None, repurchase)
+    number = (rng.random(100) > chance[:, 0]).astype(int)
+    return rows.with_columns(
+        action=pl.Series([repurchase.policy.actions[i] for i in number]),
+        propensity=pl.Series(chance[np.arange(100), number]),
+    )
+
+
+def test_days_on_which_nothing_was_earned_count(tmp_path: Path) -> None:
+    """Else what decisions are worth, and what others would be, is that of the days with rewards."""
+    tables, name = Tables(tmp_path), "repurchase"
+    days = [FIRST + i * DAY for i in range(28)]
+    matured = [rarely_rewarded(day, i, n_customers=100) for i, day in enumerate(days)]
+    realized = pl.concat(matured)["reward"]
+    earning = sum(rows["reward"].sum() > 0 for rows in matured)
+    assert 0 < earning < len(days) / 2
+    told = pl.concat(alternatives(rows, repurchase, (1, "unfit"), None) for rows in matured)
+    told = told.filter(pl.col("policy").is_in(["logged", "bootstrap"]))
+    tables.replace(f"{name}/alternatives", told, ALTERNATIVES_SCHEMA, days[0], days[-1])
+    found = worth(tables, repurchase, days[-1])
+    assert found.per_decision.filter(policy="logged")["value"].mean() == pytest.approx(
+        realized.mean()
+    )
+    for policy in ("logged", "bootstrap"):
+        one = found.pooled[policy]
+        assert one.value == pytest.approx(realized.mean())
+        assert (one.n_days, one.n_refused) == (28, 0)
+        known = found.per_decision.filter(pl.col("lower").is_not_null(), policy=policy)
+        assert known.height == earning
+        above = known.select(pl.col("upper") - pl.col("value")).mean().item()
+        assert one.upper == pytest.approx(realized.mean() + above)
+    assert "earned 0.0" in earned(repurchase, found)
+    nothing = told.filter(pl.col("lower").is_null())
+    assert set(nothing["value"]) == {0.0}
+    assert set(nothing["diagnosis"].str.contains("each of the 100 matched rewards is 0")) == {True}
+    tables.replace(f"{name}/alternatives", nothing, ALTERNATIVES_SCHEMA, days[0], days[-1])
+    none = worth(tables, repurchase, days[-1]).pooled["logged"]
+    assert (none.value, none.lower, none.upper) == (0.0, None, None)
+
+
+@pytest.mark.parametrize("n_customers", [1, 2])
+def test_what_was_earned_is_known_of_the_fewest(n_customers: int) -> None:
+    """One customer has no interval, and was worth what came of the decisions about them."""
+    rows = rarely_rewarded(FIRST, 0, n_customers=n_customers).with_columns(
+        reward=pl.Series(np.arange(100.0))
+    )
+    logged = alternatives(rows, repurchase, None, None).row(0, named=True)
+    assert (logged["policy"], logged["supported"], logged["value"]) == ("logged", True, 49.5)
+    assert (logged["lower"], logged["upper"]) == (None, None)
+    assert "clusters" in logged["diagnosis"] or "cluster carries 50%" in logged["diagnosis"]
 
 
 def test_alternatives_are_pooled_over_the_days_that_tell(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ the weight, where 5% is allowed (largest weight 5,000)'
     @property
     def supported(self) -> bool:
         """Say whether the log supports an estimate."""
-        return not self.overlap.problems
+        return not self.overlap.silence
 
     @property
     def value(self) -> float:
@@ -110,7 +110,8 @@ the weight, where 5% is allowed (largest weight 5,000)'
         (False, None, 'none of 2 rows shows an action that the policy would take')
         """
         names = ("value", "lower", "upper", "lower_bound", "standard_error")
-        about = {name: value for name, value in vars(self.overlap).items() if name != "problems"}
+        said = {"problems", "constant"}  # in the diagnosis
+        about = {name: value for name, value in vars(self.overlap).items() if name not in said}
         return {
             "estimator": self.estimator,
             "supported": self.supported,
@@ -190,7 +191,7 @@ def difference(challenger: Estimate, champion: Estimate) -> Estimate:
             largest_share=max(one.largest_share, other.largest_share),
             unsupported_share=max(one.unsupported_share, other.unsupported_share),
             n_clusters=one.n_clusters,
-            problems=tuple(f"{name}: {text}" for name, side in sides for text in side.problems),
+            problems=tuple(f"{name}: {text}" for name, side in sides for text in side.silence),
         ),
         level=challenger.level,
         unbiased=_unbiased(challenger) - _unbiased(champion),

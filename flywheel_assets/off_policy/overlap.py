@@ -67,6 +67,9 @@ class Overlap:
         None where rows are independent.
     problems : tuple of str
         Which bars are missed, and by how much; empty where the log supports an estimate.
+    constant : str, optional
+        Where every matched reward is the same, what that leaves open: the value is that reward, but
+        nothing says how far off, so there is no estimate either.
     """
 
     n_rows: int
@@ -78,10 +81,16 @@ class Overlap:
     unsupported_share: float
     n_clusters: int | None = None
     problems: tuple[str, ...] = ()
+    constant: str | None = None
+
+    @property
+    def silence(self) -> tuple[str, ...]:
+        """Give all that stands against an estimate; empty where the log supports one."""
+        return self.problems if self.constant is None else (*self.problems, self.constant)
 
     def __str__(self) -> str:
         """Say it in words, the bars that are missed in the first place."""
-        return "; ".join(self.problems) or (
+        return "; ".join(self.silence) or (
             f"{self.sample_size}, largest weight {_size(self.largest_weight)}"
         )
 
@@ -150,12 +159,12 @@ weight, where 5% is allowed (largest weight 1)
         n_clusters=None if logged.cluster is None else measured.degrees + 1,
     )
     excess = limit(measured, 1.0 - CHANCE) - 1.0
-    return replace(found, problems=_problems(logged, found, bars, excess))
+    return replace(
+        found, problems=_problems(found, bars, excess), constant=_constant(logged, found)
+    )
 
 
-def _problems(
-    logged: LoggedDecisions, found: Overlap, bars: Bars, excess: float
-) -> tuple[str, ...]:
+def _problems(found: Overlap, bars: Bars, excess: float) -> tuple[str, ...]:
     if not found.n_matched:
         return (f"none of {found.n_rows:,} rows shows an action that the policy would take",)
     problems = []
@@ -177,13 +186,17 @@ def _problems(
         problems.append(
             f"the mean weight is {found.mean_weight:.4g}, where right propensities give 1"
         )
-    rewards = logged.reward[logged.target > 0]
-    if np.ptp(rewards) == 0:
-        problems.append(
-            f"each of the {found.n_matched:,} matched rewards is {rewards[0]:g}: nothing says how "
-            "far the value may be from it"
-        )
     return tuple(problems)
+
+
+def _constant(logged: LoggedDecisions, found: Overlap) -> str | None:
+    rewards = logged.reward[logged.target > 0]
+    if not len(rewards) or np.ptp(rewards) > 0:
+        return None
+    return (
+        f"each of the {found.n_matched:,} matched rewards is {rewards[0]:g}: nothing says how far "
+        "the value may be from it"
+    )
 
 
 def _size(weight: float) -> str:

@@ -29,16 +29,17 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Alternative:
-    """A policy, pooled over the newest matured days that support an estimate of it.
+    """A policy, pooled over the newest matured days of which its value is known.
 
     Parameters
     ----------
     value, lower, upper : float, optional
-        Reward per decision and its 90% interval; None where no day supports an estimate.
+        Reward per decision and its 90% interval; None where no day supports an estimate. Days of
+        which only the value is known are taken to be as uncertain as the others.
     logged : float, optional
         What was earned per decision on the same days.
     n_days, n_refused : int
-        Days that support an estimate, and those that do not.
+        Days of which the value is known, and those of which it is not.
     why : str, optional
         What the newest refusal says.
     share : float, optional
@@ -82,7 +83,7 @@ class Worth:
         ``day`` (of the decision), ``n_decisions``, ``acted``, ``outcome_rate``, ``roc_auc``,
         ``reward`` of what was acted on, ``version``.
     per_decision : DataFrame
-        ``day``, ``policy``, ``value``, ``lower``, ``upper``: days that support an estimate.
+        ``day``, ``policy``, ``value``, ``lower``, ``upper``: days of which the value is known.
     alternatives : list of Alternative
     rankings : DataFrame
         ``ranking``, ``roc_auc``, ``precision_at_capacity``: means of the newest matured days.
@@ -130,8 +131,8 @@ def worth(tables: Tables, flywheel: Flywheel, last: date) -> Worth:
         per_decision=told.select("day", "policy", "value", "lower", "upper"),
         alternatives=_pooled(_newest(others)),
         rankings=newest.agg(
-            _mean("roc_auc", weight),
-            _mean("precision_at_capacity", weight),
+            _mean(pl.col("roc_auc"), weight),
+            _mean(pl.col("precision_at_capacity"), weight),
             weight.sum(),
         ),
     )
@@ -141,10 +142,15 @@ def _newest(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("day") > pl.col("day").max() - POOLED)
 
 
-def _mean(column: str, weight: pl.Expr) -> pl.Expr:
-    """Average over rows, the days without a value left out."""
-    value = pl.col(column)
-    return ((value * weight).sum() / weight.filter(value.is_not_null()).sum()).alias(column)
+def _mean(value: pl.Expr, weight: pl.Expr) -> pl.Expr:
+    """Average over rows, the days without a value left out; null where that leaves none."""
+    return ((value * weight).sum() / weight.filter(value.is_not_null()).sum()).fill_nan(None)
+
+
+def _end(column: str) -> pl.Expr:
+    """Take a day without an interval to be as uncertain as the others: its rewards are no surer."""
+    end, value = pl.col(column), pl.col("value")
+    return end.fill_null(value + _mean(end - value, pl.col("n_rows")))
 
 
 def _pooled(rows: pl.DataFrame) -> list[Alternative]:
@@ -158,15 +164,15 @@ def _pooled(rows: pl.DataFrame) -> list[Alternative]:
         told = mine.filter(pl.col("supported"), pl.col("value").is_finite())
         refused = mine.filter(~pl.col("supported"))
         # The mean of the ends holds however much the days have in common: entities come again.
-        mean = told.select(
-            _mean(column, pl.col("n_rows")) for column in ("value", "lower", "upper", "logged")
-        ).row(0, named=True)
-        known = told.height > 0
+        mean = told.with_columns(map(_end, ("lower", "upper"))).select(
+            _mean(pl.col(column), pl.col("n_rows"))
+            for column in ("value", "lower", "upper", "logged")
+        )
         share = told.select((pl.col("effective_sample_size") / pl.col("n_rows")).min()).item()
         found.append(
             Alternative(
                 policy=name,
-                **{column: mean[column] if known else None for column in mean},
+                **mean.row(0, named=True),
                 n_days=told.height,
                 n_refused=refused.height,
                 why=refused["diagnosis"].item(-1) if refused.height else None,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from flywheel_assets.declare.flywheel import Flywheel
@@ -55,14 +56,17 @@ def alternatives(
     DataFrame
         What was earned, then each alternative that there is: the bootstrap rule, the champion
         before, the same champion without exploration. Figures are null, and ``diagnosis`` says why,
-        where the log does not support an estimate, or the model does not fit.
+        where the log does not support an estimate, or the model does not fit. Only the interval is,
+        where rewards are all the same, and where too little was earned by too few to say how far
+        chance may have moved it: such days count in a mean of days, or it would be one of the days
+        that rewards came on.
     """
     rows: list[dict[str, Any]] = []
 
     def add(
         name: str, version: int | None, at: Flywheel, predicted: Predicted | str | None
     ) -> None:
-        found = _estimated(day, at, predicted, realized=name == LOGGED)
+        found = _earned(day, at) if name == LOGGED else _estimated(day, at, predicted)
         known = {c: found.get(c) for c in ALTERNATIVES_SCHEMA}
         rows.append(
             known | {PARTITION: day[PARTITION][0], "policy": name, "model_version": version}
@@ -80,22 +84,32 @@ def alternatives(
     return pl.DataFrame(rows, schema=ALTERNATIVES_SCHEMA)
 
 
-def _estimated(
-    day: pl.DataFrame, flywheel: Flywheel, predicted: Predicted | str | None, *, realized: bool
-) -> dict[str, Any]:
-    blank = {"supported": False, "n_rows": day.height}
-    if isinstance(predicted, str):
-        return blank | {"diagnosis": predicted}
+def _earned(day: pl.DataFrame, flywheel: Flywheel) -> dict[str, Any]:
+    reward, logged = day[REWARD].to_numpy(), day["propensity"].to_numpy()
     try:
-        if not realized:
-            return policy_estimate(flywheel, day, predicted, LEVEL).as_row()
-        logged = day["propensity"].to_numpy()
-        same = LoggedDecisions(
-            reward=day[REWARD].to_numpy(),
-            propensity=logged,
-            target=logged,
-            cluster=clusters(day, flywheel),
-        )
-        return snips(same, level=LEVEL).as_row() | {"estimator": "mean"}
+        log = LoggedDecisions(reward, logged, logged, cluster=clusters(day, flywheel))
+        found = snips(log, level=LEVEL).as_row()
+    except OffPolicyError as error:
+        found = _blank(day, str(error))
+    value = float(reward.mean())
+    # It happened, whatever the log supports: only what chance had to do with it may stay open.
+    happened = {"supported": True, "value": value} if np.isfinite(value) else {}
+    return found | happened | {"estimator": "mean"}
+
+
+def _estimated(
+    day: pl.DataFrame, flywheel: Flywheel, predicted: Predicted | str | None
+) -> dict[str, Any]:
+    if isinstance(predicted, str):
+        return _blank(day, predicted)
+    try:
+        found = policy_estimate(flywheel, day, predicted, LEVEL)
     except (OffPolicyError, UnfitModelError) as error:
-        return blank | {"diagnosis": str(error)}
+        return _blank(day, str(error))
+    if found.overlap.constant and not found.overlap.problems:
+        return found.as_row() | {"supported": True, "value": float(found.terms.mean())}
+    return found.as_row()
+
+
+def _blank(day: pl.DataFrame, diagnosis: str) -> dict[str, Any]:
+    return {"supported": False, "n_rows": day.height, "diagnosis": diagnosis}
