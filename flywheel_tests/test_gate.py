@@ -227,6 +227,41 @@ def test_the_interval_covers_the_true_gain() -> None:
     assert alone < 120
 
 
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
+@pytest.mark.parametrize("n_entities", [1, 2, 19])
+def test_luck_with_very_few_entities_promotes_nobody(n_entities: int, metric: Any) -> None:
+    """Every sample of them is much the same, and an interval from those as good as none."""
+    gate = flywheel(minimum=0.9 if metric == "log_loss" else 0.5, minimum_gain=-1.0)
+    world = replace(gate, model=replace(gate.model, metric=metric))
+    few = rows().with_columns(customer_id=pl.int_range(pl.len()) % n_entities)
+    found = judge(world, few, *said(truth, noise))
+    assert found.gain is not None
+    assert found.gain > 0
+    assert found.reason == (
+        f"refused: the gain in {metric} over the champion has no interval: {n_entities} entities "
+        "are too few to tell it from chance, 20 are needed"
+    )
+    assert judge(world, few, *said(truth)).promoted, "a first champion has nobody to beat"
+    enough = few.with_columns(customer_id=pl.int_range(pl.len()) % 20)
+    assert judge(world, enough, *said(truth, noise)).promoted
+
+
+def test_luck_with_just_enough_entities_is_near_its_level() -> None:
+    """Of 200 challengers that know nothing more than the champion, about one in twenty passes."""
+    chance = np.random.default_rng(12)
+    world = replace(repurchase, model=replace(repurchase.model, metric="rmse"))
+    lucky = 0
+    for i in range(200):
+        customer = np.repeat(np.arange(20), 3)
+        label = np.repeat(chance.random(20) < 0.5, 3)
+        same = pl.DataFrame({"customer_id": customer, "outcome": label}).cast({"outcome": pl.Int8})
+        one, other = (
+            Predicted(np.repeat(0.5 + chance.normal(0, 0.1, 20), 3)[:, None]) for _ in range(2)
+        )
+        lucky += gain_interval(same, one, other, world, confidence=0.9, seed=i).lower > 0
+    assert 2 <= lucky <= 22
+
+
 def test_no_outcome_of_training_overlaps_with_the_holdout() -> None:
     """What is trained on was known when the first judged decision was made."""
     world = flywheel(holdout=timedelta(days=7))

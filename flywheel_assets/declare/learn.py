@@ -97,7 +97,8 @@ class Gate:
         better, the most.
     minimum_gain : float
         By how much the lower end of the paired bootstrap interval of the gain over the champion, on
-        the same rows, must exceed zero. Below zero it is how much worse a fresher model may be.
+        the same rows, must exceed zero. Below zero it is how much worse a fresher model may be. Of
+        fewer than 20 entities there is no such interval, and the champion stays.
     confidence : float
         Of the intervals, from .5 to below 1.
     maximum_calibration_error : float, optional

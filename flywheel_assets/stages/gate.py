@@ -13,7 +13,7 @@ from flywheel_assets.off_policy import Estimate, LoggedDecisions, difference, sn
 from flywheel_assets.stages.metrics import expected_calibration_error, measure, of_taken
 from flywheel_assets.stages.policy import chances, check_fits
 from flywheel_assets.stages.predicted import Predicted, Scorer, action_numbers
-from flywheel_assets.stages.resampling import clusters, gain_interval
+from flywheel_assets.stages.resampling import FEWEST, clusters, gain_interval
 from flywheel_assets.stages.training_set import LABEL, REWARD
 
 
@@ -96,7 +96,8 @@ def judge(
             policy_gain=found[1].value,
             policy_gain_lower=found[1].lower_bound,
         )
-    missed = list(filter(None, _missed(flywheel, verdict, diagnosis)))
+    n_entities = len(np.unique(clusters(holdout, flywheel)))
+    missed = list(filter(None, _missed(flywheel, verdict, diagnosis, n_entities)))
     if missed:
         return replace(verdict, promoted=False, reason=REFUSED + "; ".join(missed) + alone)
     return replace(verdict, promoted=True, reason=_praise(model.metric, gate, verdict, alone))
@@ -149,11 +150,13 @@ def _measured(
     )
 
 
-def _missed(flywheel: Flywheel, verdict: Verdict, diagnosis: str) -> list[str | None]:
+def _missed(
+    flywheel: Flywheel, verdict: Verdict, diagnosis: str, n_entities: int
+) -> list[str | None]:
     gate, metric = flywheel.model.gate, flywheel.model.metric
     return [
         _missed_minimum(metric, gate, verdict),
-        _missed_gain(metric, gate, verdict),
+        _missed_gain(metric, gate, verdict, n_entities),
         _missed_calibration(gate, verdict),
         _missed_policy_gain(gate, verdict, diagnosis),
     ]
@@ -169,11 +172,14 @@ def _missed_minimum(metric: str, gate: Gate, verdict: Verdict) -> str | None:
     return f"{metric} {value:.4f} is {side} the {bar} allowed, {gate.minimum:g}, by {short:.4f}"
 
 
-def _missed_gain(metric: str, gate: Gate, verdict: Verdict) -> str | None:
+def _missed_gain(metric: str, gate: Gate, verdict: Verdict, n_entities: int) -> str | None:
     if verdict.gain is None or verdict.gain_lower is None:
         return None
     if np.isnan(verdict.gain_lower):
-        return f"the gain in {metric} over the champion has no interval: too few entities"
+        why = f"most samples of {n_entities} entities have no {metric}"
+        if n_entities < FEWEST:
+            why = f"{n_entities} entities are too few to tell it from chance, {FEWEST} are needed"
+        return f"the gain in {metric} over the champion has no interval: {why}"
     if verdict.gain_lower > gate.minimum_gain:
         return None
     return (

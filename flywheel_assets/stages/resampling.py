@@ -20,6 +20,12 @@ from flywheel_assets.stages.predicted import Floats, Predicted
 from flywheel_assets.stages.training_set import LABEL, REWARD
 
 REPLICATES = 400
+FEWEST = 20
+"""Entities whose samples say how much they vary: those of fewer are too much alike.
+
+Of two models that know nothing the lower end of a 90% interval should promote .05; in a simulation
+it did .51 with one entity, .24 with 2, .12 with 5, .08 with 10, .07 with 20.
+"""
 _CELLS = 250_000
 """How many weights are in memory at once: as many as a cache holds."""
 Weighted = Callable[[Floats], Floats]
@@ -64,11 +70,13 @@ def gain_interval(  # noqa: PLR0913  two models, rows, and how to compare them
     -------
     Interval
         Positive where the challenger is better, whether more or less of the metric is. NaN where
-        the metric is not defined on half of the samples.
+        there are fewer than `FEWEST` entities, or the metric is not defined on half of the samples.
     """
-    metric = flywheel.model.metric
+    metric, cluster = flywheel.model.metric, clusters(rows, flywheel)
+    if len(np.unique(cluster)) < FEWEST:
+        return Interval(np.nan, np.nan)
     one, other = (_weighted(metric, rows, p, flywheel) for p in (challenger, champion))
-    samples = _resampled(clusters(rows, flywheel), replicates, seed)
+    samples = _resampled(cluster, replicates, seed)
     gains = [one(weights) - other(weights) for weights in samples]
     gain = np.concatenate(gains) * (-1 if metric in LOWER_IS_BETTER else 1)
     known = gain[np.isfinite(gain)]
