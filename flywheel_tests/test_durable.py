@@ -204,6 +204,26 @@ def test_a_range_is_replaced_at_once(tmp_path: Path) -> None:
     assert pl.read_delta(str(tables.path("a/t")), version=1).sort("n").equals(old())
 
 
+def test_a_day_without_rows_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    """It is a partition, once, through checkpoints and rewrites, until rows stand there."""
+    tables, kept = Tables(tmp_path), {"keep_empty": True}
+    now = SCHEMA | {"n": pl.Float64()}
+    delta_log.CHECKPOINT_EVERY = 1
+    assert tables.replace("a/t", rows(), SCHEMA, DAY, DAY, **kept)
+    assert not tables.replace("a/t", rows(), SCHEMA, DAY, DAY, **kept)
+    assert tables.replace("a/t", rows(1), SCHEMA, DAY, NEXT, **kept)
+    assert not tables.replace("a/t", rows(1), SCHEMA, DAY, NEXT, **kept)
+    assert tables.evolve("a/t", now)
+    assert tables.days("a/t") == [DAY, NEXT]
+    assert tables.read("a/t", now).collect()["n"].to_list() == [1.0]
+    assert tables.count_days("a/t", DAY, NEXT) == {DAY: 1}
+    two = rows(2, day=NEXT).cast({"n": pl.Float64})
+    assert tables.replace("a/t", two, now, NEXT, NEXT)
+    assert len(active(tmp_path)) == len(tables.days("a/t")) == 2
+    assert tables.replace("a/t", two, now, DAY, NEXT)
+    assert tables.days("a/t") == [NEXT]
+
+
 def test_columns_are_added_and_types_kept(tmp_path: Path) -> None:
     """A new column is null in older files, through checkpoints too; another type is refused."""
     tables = Tables(tmp_path)

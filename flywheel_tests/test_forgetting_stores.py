@@ -156,6 +156,16 @@ def test_versions_that_never_held_them_stay(table: Path) -> None:
     assert lake.replace("a/t", rows("cas"), SCHEMA, DAY, DAY)
 
 
+def test_a_day_of_theirs_alone_stays_a_day(table: Path) -> None:
+    """Without rows: what was decided about them alone was decided, and no day before is newer."""
+    lake = Tables(table.parents[1])
+    lake.replace("a/t", rows(ANNA, day=NEXT), SCHEMA, NEXT, NEXT)
+    tables.erase(tables.look(table, "a/t", sought()), sought())
+    assert lake.days("a/t") == [DAY, NEXT]
+    assert lake.read("a/t", SCHEMA).collect()["who"].to_list() == ["ben"]
+    assert not any(holds(file, sought()) for file in table.rglob("*") if file.is_file())
+
+
 def replace_lakehouse(home: Home) -> Home:
     """Let a folder of tables be the lakehouse of a home."""
     (home.root / "lakehouse").mkdir()

@@ -253,7 +253,8 @@ def _publish(
             f"{flywheel.name} --from {day} --to {newest} --decide-again (in a run of Dagster's, "
             "decide_again: true)",
         )
-    build.tables.replace(key, frame, schema, day, day, empty=False)
+    # A day on which nobody is acted on is decided, too.
+    build.tables.replace(key, frame, schema, day, day, empty=False, keep_empty=True)
 
 
 def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:

@@ -1,4 +1,6 @@
-"""A table's data files: one for each day that has rows, named by the sha256 of its contents.
+"""A table's data files: one for each day, named by the sha256 of its contents.
+
+A day without rows has one only where it has to be known as made, as one that was decided has to.
 
 The name is where the digest survives everything: a lost log, a checkpoint, a copy elsewhere.
 """
@@ -7,7 +9,7 @@ import hashlib
 import io
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -84,11 +86,17 @@ def intact(file: Path) -> bool:
     return file.exists() and (digest is None or digest == digest_of(file))
 
 
-def write(folder: Path, frame: pl.DataFrame) -> list[Action]:
-    """Write and sync a data file for each day, and the names on the way to it."""
+def write(folder: Path, frame: pl.DataFrame, kept: Collection[date] = ()) -> list[Action]:
+    """Write and sync a data file for each day, and the names on the way to it.
+
+    Parameters
+    ----------
+    kept : collection of date
+        Days that have a file without rows where they have no rows.
+    """
     written: list[Action] = []
     try:
-        for day, part in _days(frame):
+        for day, part in _days(frame, kept):
             buffer = io.BytesIO()
             part.write_parquet(buffer)
             content = buffer.getbuffer()
@@ -104,12 +112,15 @@ def write(folder: Path, frame: pl.DataFrame) -> list[Action]:
     return written
 
 
-def _days(frame: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
-    if frame[PARTITION].n_unique() == 1:
-        yield frame[PARTITION][0], frame.drop(PARTITION)
-        return
-    for (day,), part in frame.partition_by(PARTITION, as_dict=True, include_key=False).items():
-        yield day, part
+def _days(frame: pl.DataFrame, kept: Collection[date]) -> Iterator[tuple[date, pl.DataFrame]]:
+    there = frame[PARTITION].unique()
+    if there.len() == 1:
+        yield there[0], frame.drop(PARTITION)
+    else:
+        for (day,), part in frame.partition_by(PARTITION, as_dict=True, include_key=False).items():
+            yield day, part
+    for day in sorted(set(kept).difference(there)):
+        yield day, frame.clear().drop(PARTITION)
 
 
 def discard(folder: Path, actions: Iterable[Action]) -> None:

@@ -68,7 +68,8 @@ def rewrite(
             there = {old: name for old, name in names.items() if old in frame.columns}
             exact = [_exact(frame[old], schema[name]) for old, name in there.items()]
             now = frame.with_columns(exact).rename(there)
-            actions += data_files.write(folder, now.with_columns(pl.lit(file.day).alias(PARTITION)))
+            dated = now.with_columns(pl.lit(file.day).alias(PARTITION))
+            actions += data_files.write(folder, dated, [file.day])
             actions.append(delta_log.remove(file.path, str(file.day), file.size))
     except (FlywheelError, OSError):
         data_files.discard(folder, actions)

@@ -117,6 +117,7 @@ class Tables:
         last: date,
         *,
         empty: bool = True,
+        keep_empty: bool = False,
     ) -> bool:
         """Replace the partitions of a range by a frame, in one commit that survives a power cut.
 
@@ -124,6 +125,9 @@ class Tables:
         ----------
         empty : bool
             Whether an empty frame may stand where there were rows.
+        keep_empty : bool
+            Whether days of the range without rows are partitions, too (`days`): each has a file
+            without rows.
 
         Returns
         -------
@@ -147,6 +151,7 @@ class Tables:
 
         _check_frame(table, frame, schema, first, last)
         folder = self.path(table)
+        kept = _days(first, last) if keep_empty else frozenset()
         if not self.exists(table):
             delta_log.create(folder, self.root, schema)
         written: list[delta_log.Action] = []
@@ -159,13 +164,14 @@ class Tables:
             _check_types(table, stored, schema)
             widened = delta_log.reshape(delta, schema, {})
             standing = data_files.files(delta, first, last)
-            if not widened and _stands(folder, delta, standing, frame, schema, first, last):
+            there = kept <= {file.day for file in standing} and not widened
+            if there and _stands(folder, delta, standing, frame, schema, first, last):
                 # Whoever wrote it may have been killed before it was synced.
                 disk.sync_folder(folder / LOG)
                 data_files.discard(folder, written)
                 return False
             _check_emptied(table, frame, standing, first, last, empty=empty)
-            written = written or data_files.write(folder, frame)
+            written = written or data_files.write(folder, frame, kept)
             actions = [*widened, *(delta_log.remove(f.path, str(f.day), f.size) for f in standing)]
             if self._commit(folder, delta.version() + 1, [*actions, *written], first, last):
                 delta_log.checkpoint_if_due(folder, delta.version() + 1)
@@ -262,6 +268,10 @@ def _too_slow(wanted: str) -> ConflictError:
         found=f"that other writers were faster {_ATTEMPTS} times",
         remedy="end the runs that write it without pause, and run this again",
     )
+
+
+def _days(first: date, last: date) -> frozenset[date]:
+    return frozenset(pl.date_range(first, last, eager=True))
 
 
 def _scan(

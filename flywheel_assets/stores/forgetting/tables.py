@@ -164,7 +164,8 @@ def _replaced(folder: Path, holding: Holding, sought: Sought) -> bool:
         rest = frame.filter(~sought.rows(frame.schema)).with_columns(
             pl.lit(file.day).alias(PARTITION)
         )
-        written += data_files.write(folder, rest) if rest.height else []
+        # A day of theirs alone goes on being one that was made.
+        written += data_files.write(folder, rest, [file.day])
     removed = (delta_log.remove(f.path, str(f.day), f.size) for f in held)
     first, last = min(f.day for f in held), max(f.day for f in held)
     predicate = f"{PARTITION} >= '{first}' AND {PARTITION} <= '{last}'"

@@ -1,0 +1,67 @@
+"""A day on which nobody is acted on is decided all the same, whoever asks."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flywheel_assets.api.client import Local
+from flywheel_assets.dagster_assets.build import Build
+from flywheel_assets.dagster_assets.decisions import _publish
+from flywheel_assets.flywheels.repurchase import repurchase
+from flywheel_assets.stages.policy import decide
+from flywheel_assets.stores.home import Home, Settings
+
+FIRST = date(2026, 1, 5)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Make a home in which nothing is decided yet."""
+    home = Home(tmp_path)
+    settings = Settings(start=FIRST, end=FIRST + 9 * DAY, sources={}, demo=False)
+    home.save(settings)
+    return Build(home, settings)
+
+
+@pytest.fixture
+def api(build: Build) -> Iterator[Local]:
+    """Read what is published in it."""
+    with closing(Local(build.home, [repurchase])) as local:
+        yield local
+
+
+def publish(build: Build, day: date, *customers: int, again: bool = False) -> None:
+    """Decide a day about some customers, or about nobody, as the asset does."""
+    known = pl.DataFrame(
+        {"customer_id": customers, "recency_days": [3.0] * len(customers)},
+        schema={"customer_id": pl.Int64(), "recency_days": pl.Float64()},
+    )
+    _publish(build, repurchase, decide(known, None, repurchase, day, None), day, again=again)
+
+
+def test_nobody_is_served_after_a_day_on_which_nobody_was_considered(
+    build: Build, api: Local
+) -> None:
+    """Not whom the day before acted on, in the newest partition and as of a moment."""
+    publish(build, FIRST, 1, 2)
+    before = api.best_decisions("repurchase")
+    assert {one["entity"]["customer_id"] for one in before} == {1, 2}
+    publish(build, FIRST + DAY)
+    night = datetime(2026, 1, 7, tzinfo=UTC)
+    for moment in (None, night):
+        assert api.best_decisions("repurchase", as_of=moment) == []
+        assert api.get_decisions("repurchase", [1, 2], as_of=moment) == [None, None]
+    assert api.best_decisions("repurchase", as_of=night - DAY) == before
+    publish(build, FIRST + 2 * DAY, 1)
+    assert len(api.best_decisions("repurchase")) == 1
+
+
+def test_nobody_is_served_where_nobody_was_ever_considered(build: Build, api: Local) -> None:
+    """The first day is decided, too: there is an answer, and it is empty."""
+    publish(build, FIRST)
+    assert api.best_decisions("repurchase") == []
