@@ -11,9 +11,11 @@ import pytest
 from flywheel_assets.api.client import Local
 from flywheel_assets.dagster_assets.build import Build
 from flywheel_assets.dagster_assets.decisions import _publish
+from flywheel_assets.errors import PublishedError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stores.home import Home, Settings
+from flywheel_assets.stores.promotions import PROMOTE, Ledger
 
 FIRST = date(2026, 1, 5)
 DAY = timedelta(days=1)
@@ -65,3 +67,21 @@ def test_nobody_is_served_where_nobody_was_ever_considered(build: Build, api: Lo
     """The first day is decided, too: there is an answer, and it is empty."""
     publish(build, FIRST)
     assert api.best_decisions("repurchase") == []
+
+
+def test_a_day_that_was_decided_about_nobody_is_history(build: Build) -> None:
+    """Neither decisions nor a promotion come after it unless all is decided again."""
+    publish(build, FIRST, 1, 2)
+    publish(build, FIRST + DAY)
+    publish(build, FIRST + DAY)
+    with pytest.raises(PublishedError, match=r"of 0, 2 more.*--decide-again"):
+        publish(build, FIRST + DAY, 1, 2)
+    entry = {"version": 1, "action": PROMOTE, "by": "ada", "reason": "better"}
+    ledger = Ledger(build.tables, "repurchase")
+    with pytest.raises(PublishedError, match=f"from {FIRST + 2 * DAY} on, the first day that is"):
+        ledger.entered_by_hand(FIRST + DAY, entry)
+    publish(build, FIRST + DAY, 1, 2, again=True)
+    assert build.tables.count_days("repurchase/decisions", FIRST, FIRST + DAY) == {
+        FIRST: 2,
+        FIRST + DAY: 2,
+    }

@@ -241,9 +241,10 @@ def _publish(
     key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
     published = build.tables.read(key, schema, day, day).collect().sort("decision_id")
     changed = _difference(published, frame.sort("decision_id"))
-    if published.height and changed and not again:
+    decided = build.tables.days(key)
+    if day in decided and changed and not again:
         # What was decided since is made of it: of its observations, outcomes and champion.
-        newest = max(build.tables.days(key))
+        newest = max(decided)
         who = "; somebody was forgotten, and whoever was below them moves up"
         forgot = who if Receipts.of(build.home).all() else ""
         raise PublishedError(
