@@ -58,12 +58,17 @@ def test_ks_of_many_values_is_scipys_to_a_thousandth() -> None:
 def test_psi_is_the_sum_by_hand(
     trained: list[float], now: list[float], nulls: tuple[int, int]
 ) -> None:
-    """Quantile bins of the training rows, closed on the right, and a bin for nulls."""
+    """Bins parted as near the quantiles of the training rows as can be, and a bin for nulls."""
     one = pl.Series([*trained, *[None] * nulls[0]], dtype=pl.Float64)
     other = pl.Series([*now, *[None] * nulls[1]], dtype=pl.Float64)
-    ordered = sorted(trained)
-    edges = {ordered[int(np.ceil(len(ordered) * i / 10 - 1e-9)) - 1] for i in range(1, 10)}
-    cuts = [-np.inf, *sorted(e for e in edges if e < ordered[-1]), np.inf]
+    n, values = len(trained), sorted(set(trained))
+    up_to = {v: sum(t <= v for t in trained) for v in values[:-1]}
+    edges = {
+        min(up_to, key=lambda v: (abs(10 * up_to[v] - i * n), abs(2 * up_to[v] - n), v))
+        for i in range(1, 10)
+        if up_to
+    }
+    cuts = [-np.inf, *sorted(edges), np.inf]
     expected = 0.0
     for low, high in [*pairwise(cuts), (None, None)]:
         shares = [
@@ -74,6 +79,31 @@ def test_psi_is_the_sum_by_hand(
         p, q = (max(share, 1e-4) for share in shares)
         expected += (p - q) * np.log(p / q)
     assert psi(binned(profile_of(one), other))[0] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("trained", "now"),
+    [
+        ({0: 50, 1: 950}, {0: 950, 1: 50}),
+        ({0: 40, 1: 40, 2: 920}, {0: 900, 2: 100}),
+        ({-1: 50, 0: 900, 1: 50}, {-1: 900, 0: 50, 1: 50}),
+        ({0: 50, 1: 950}, {0: 200, 1: 800}),
+    ],
+)
+def test_a_column_and_its_mirror_have_one_index(
+    trained: dict[int, int], now: dict[int, int]
+) -> None:
+    """Most rows at the greatest value hide a change no more than most at the least."""
+
+    def index(sign: int) -> float:
+        one, other = (
+            pl.Series(np.repeat([sign * v for v in rows], list(rows.values())))
+            for rows in (trained, now)
+        )
+        return psi(binned(profile_of(one), other))[0]
+
+    assert index(1) > 0.1
+    assert index(1) == pytest.approx(index(-1))
 
 
 def test_text_has_a_bin_for_each_common_value_and_one_for_the_rest() -> None:

@@ -91,8 +91,10 @@ class Binned:
 def binned(reference: Profile, values: pl.Series, bins: int = BINS) -> Binned:
     """Count a column in the bins of its profile.
 
-    Bins are the profile's quantiles; of text, each of the commonest values has one, and all others
-    share one.
+    Bins are parted as near the profile's quantiles as its values let, and rows of one value are
+    never parted: a value that most rows have still has others on another side of an edge. A column
+    that had but one value has one bin; what else comes, `ks` sees. Of text, each of the commonest
+    values has a bin, and all others share one.
 
     Examples
     --------
@@ -176,13 +178,14 @@ def _known(values: pl.Series) -> pl.Series:
 
 
 def _edges(reference: Profile, bins: int) -> Floats:
-    """Give values of the profile, as near its quantiles as they are; each ends a bin."""
-    if not len(reference.value):
+    """Part the values of the profile as near its quantiles as they let; each edge ends a bin."""
+    cuts = reference.at_most[:-1]
+    if not len(cuts):
         return np.array([])
     wanted = np.arange(1, bins) / bins
-    position = np.searchsorted(reference.at_most, wanted - 1e-12)
-    edges = np.unique(reference.value[np.minimum(position, len(reference.value) - 1)])
-    return np.asarray(edges[edges < reference.value[-1]], dtype=np.float64)
+    # Of two that are as near, the one nearer the median: mirrored values have mirrored bins.
+    apart = np.abs(cuts - wanted[:, None]) + 1e-6 * np.abs(cuts - 0.5)
+    return np.unique(reference.value[apart.round(12).argmin(axis=1)]).astype(np.float64)
 
 
 def _of_categories(
