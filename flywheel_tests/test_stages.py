@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from flywheel_assets import (
     Cancellation,
@@ -212,6 +214,48 @@ def test_every_record_is_collected_rejected_or_a_duplicate() -> None:
     assert again.accounts.row(0)[1:] == (4, 0, 1, 3)
     old = first.observations.with_columns(pl.col("partition_date") - pl.duration(days=31))
     assert settle(checked, old, order_line).observations.height == 2
+
+
+Sent = tuple[int, str]
+
+
+@given(
+    sent=st.lists(st.tuples(st.integers(1, 16), st.sampled_from("12x")), min_size=1, max_size=12),
+    lengths=st.lists(st.integers(1, 5), min_size=16, max_size=16),
+)
+@example(sent=[(1, "1"), (4, "1"), (6, "2")], lengths=[2, 5, *[5] * 14])
+@settings(max_examples=100, deadline=None)
+def test_how_days_are_grouped_into_runs_changes_nothing(
+    sent: list[Sent], lengths: list[int]
+) -> None:
+    """One id that comes again and again, as it was or not, within five days and after: as daily."""
+    observation = replace(order_line, duplicates_within=5 * DAY)
+    assert isinstance(observation.source, DailyFiles)
+    rows = raw(*((quantity, f"2026-01-{day:02} 08:00:00") for day, quantity in sorted(sent)))
+    checked = validate(rows, observation, observation.source).with_columns(
+        pl.Series("partition_date", [at(day).date() for day, _ in sorted(sent)], pl.Date),
+        observation_id=pl.lit("one"),
+        event_time=pl.lit(at(1)).dt.cast_time_unit("us"),
+    )
+
+    def collected(runs: list[int]) -> list[pl.DataFrame]:
+        known = pl.DataFrame(schema=observation_schema(observation))
+        made, first = [], at(1).date()
+        for length in runs:
+            day, end = pl.col("partition_date"), first + length * DAY
+            made.append(
+                settle(
+                    checked.filter(day >= first, day < end),
+                    known.filter(day >= first - 5 * DAY),
+                    observation,
+                )
+            )
+            known, first = pl.concat([known, made[-1].observations]), end
+        tables = zip(*((m.observations, m.rejected, m.accounts) for m in made), strict=True)
+        return [pl.concat(table) for table in tables]
+
+    for daily, grouped in zip(collected([1] * 16), collected(lengths), strict=True):
+        assert grouped.equals(daily)
 
 
 def test_the_edges_of_the_outcome() -> None:

@@ -178,15 +178,16 @@ def settle(
         .with_row_index("_order")
     )
     before = known.select(columns).sort(PARTITION).unique(OBSERVATION_ID, keep="last")
-    earlier = sound.join(before, on=OBSERVATION_ID, how="left", suffix="_known").filter(
+    # Each is held against what stood when it came, whatever is collected of its id later.
+    repeated = sound.join(before, on=OBSERVATION_ID, how="left", suffix="_known").filter(
         pl.col(f"{PARTITION}_known") >= pl.col(PARTITION) - horizon
     )
-    new = sound.join(earlier, on="_order", how="anti").unique(
-        OBSERVATION_ID, keep="first", maintain_order=True
+    others = sound.join(repeated, on="_order", how="anti")
+    new = others.unique(OBSERVATION_ID, keep="first", maintain_order=True)
+    copies = others.join(new, on="_order", how="anti")
+    again = pl.concat(
+        [repeated, copies.join(new.select(columns), on=OBSERVATION_ID, suffix="_known")]
     )
-    again = sound.join(new, on="_order", how="anti")
-    kept = pl.concat([before, new.select(columns)]).unique(OBSERVATION_ID, keep="last")
-    again = again.join(kept, on=OBSERVATION_ID, how="left", suffix="_known")
     names = [*observation.schema, EVENT_TIME, *LINKS]
     same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n}_known")) for n in names)
     conflict = again.filter(~same).with_columns(reason=pl.lit(CONFLICT))
