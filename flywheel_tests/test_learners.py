@@ -3,6 +3,8 @@
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,6 +188,30 @@ def test_digests_tell_rows_apart() -> None:
     changed = rows.with_columns(outcome=1 - pl.col("outcome"))
     unread = rows.with_columns(country=pl.lit("Malta"))
     assert rows_digest(changed, wheel) != rows_digest(rows, wheel) == rows_digest(unread, wheel)
+
+
+def test_digests_are_of_rows_not_of_how_they_lie_in_memory(tmp_path: Path) -> None:
+    """Long text and nulls, shuffled, cut up, filtered from more, written and read: one digest."""
+    long = pl.concat_str(pl.lit("of those who live in "), "country")
+    known = pl.int_range(pl.len()) % 7 > 0
+    rows = log(900).with_columns(
+        pl.concat_str(pl.lit("repurchase:2026-03-01:"), "decision_id").alias("decision_id"),
+        country=pl.when(known).then(long),
+        **{BASE: pl.when(known).then(BASE)},
+    )
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=5)
+    later = rows.with_columns(partition_date=pl.lit(DAY + timedelta(days=1)))
+    shuffled.write_parquet(tmp_path / "rows.parquet", row_group_size=200)
+    forms = [
+        rows,
+        shuffled,
+        pl.concat([shuffled[:100], shuffled[100:]], rechunk=False),
+        pl.concat([later, rows]).filter(partition_date=DAY),
+        pl.read_parquet(tmp_path / "rows.parquet"),
+        pl.DataFrame(shuffled.to_dicts(), schema=rows.schema),
+    ]
+    wheel = flywheel(features=(BASE, "country"))
+    assert len({rows_digest(form, wheel) for form in forms}) == 1
 
 
 def test_the_default_takes_text_times_and_nulls() -> None:

@@ -30,9 +30,11 @@ from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.errors import HomeError, PublishedError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import MODEL_SCHEMA
+from flywheel_assets.stages.model import buffers_digest, rows_digest
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.home import Home
-from flywheel_assets.stores.registry import registered_name
+from flywheel_assets.stores.models import FINGERPRINT
+from flywheel_assets.stores.registry import SOURCE, registered_name
 from flywheel_assets.stores.vacuum import vacuum
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.conftest import FIRST, contents
@@ -291,6 +293,37 @@ def test_a_champion_that_does_not_fit_is_an_error_with_a_remedy(build: Build) ->
         assert row["promoted"], row["verdict"]
         assert "the champion could not be compared" in row["verdict"]
         assert said in row["verdict"]
+
+
+def test_a_version_of_an_earlier_release_is_known_again(build: Build) -> None:
+    """Rows were digested with the buffers of long text: that alone is no other training."""
+    texts = replace(
+        quick,
+        model=replace(
+            quick.model, name="of_texts", features=("country",), estimator=None, trusted_types=()
+        ),
+    )
+    name, client = registered_name(texts), build.models.client()
+    trained, _ = _train(build, texts, MONDAYS[1])
+    version = trained["version"]
+    source = build.registry.rows_of(name, version)
+    rows = build.tables.read(
+        source.table,
+        training_schema(texts),
+        source.first,
+        source.last,
+        version=source.delta_version,
+    ).collect()
+    earlier = replace(source, sha256=buffers_digest(rows, texts))
+    assert earlier != source
+    assert buffers_digest(rows, quick) == rows_digest(rows, quick)
+    run = str(client.get_model_version(name, str(version)).run_id)
+    client.set_tag(run, SOURCE, earlier.text())
+    told = f"{earlier.sha256}:{earlier.declaration}"
+    client.set_model_version_tag(name, str(version), FINGERPRINT, told)
+    assert reproduce(build, texts, version).differences == ()
+    again, _ = _train(build, texts, MONDAYS[1])
+    assert again["version"] == version
 
 
 def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: CliRunner) -> None:

@@ -13,6 +13,7 @@ from flywheel_assets.dagster_assets.pages import partition_page, run_url
 from flywheel_assets.dagster_assets.plots import draws_training
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.drawing import picture
+from flywheel_assets.stages.model import buffers_digest
 from flywheel_assets.stages.predicted import Scorer
 from flywheel_assets.stores.promotions import Champion
 from flywheel_assets.stores.registry import TrainingRows, registered_name
@@ -46,6 +47,7 @@ def register_version(  # noqa: PLR0913, PLR0917  what a version is registered wi
         experiment=flywheel.name,
         day=day.isoformat(),
         fingerprint=f"{source.sha256}:{source.declaration}",
+        formerly=f"{buffers_digest(used, flywheel)}:{source.declaration}",
         metrics={"n_training_rows": source.n_rows},
         params=_parameters(flywheel, trained),
         trusted=model.trusted_types,

@@ -1,7 +1,7 @@
 """Model: trained on matured decisions, and scoring what decisions see."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from io import BytesIO
@@ -142,13 +142,21 @@ def scorer(trained: "Trained", flywheel: Flywheel, chunk_rows: int = CHUNK_ROWS)
 
 
 def rows_digest(rows: pl.DataFrame, flywheel: Flywheel) -> str:
-    """Digest what a training would read of rows, in any order: the same text, the same training."""
-    digest = hashlib.sha256()
-    for column in rows.select(training_columns(flywheel)).sort(PARTITION, DECISION_ID):
-        written = BytesIO()
-        column.rechunk().to_frame().write_ipc(written)
-        digest.update(written.getvalue())
-    return digest.hexdigest()
+    """Digest what a training would read of rows: the same text, the same training.
+
+    Neither their order counts nor how they lie in memory.
+    """
+    return _digest(_anew(column) for column in _read(rows, flywheel))
+
+
+def buffers_digest(rows: pl.DataFrame, flywheel: Flywheel) -> str:
+    """Digest rows as earlier releases did, for the versions that they registered.
+
+    Text of more than 12 characters counts with the buffers that it lies in. Where that is each
+    row's own, as of ids in a table, it is the digest of `rows_digest`; where rows share it, as a
+    feature's or a long action's, it is the same for the same files only.
+    """
+    return _digest(column.rechunk() for column in _read(rows, flywheel))
 
 
 def training_digest(flywheel: Flywheel) -> str:
@@ -182,7 +190,7 @@ def inputs(flywheel: Flywheel) -> tuple[str, ...]:
 
 
 def _usable(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
-    rows = rows.select(training_columns(flywheel)).sort(PARTITION, DECISION_ID)
+    rows = _read(rows, flywheel)
     if flywheel.model.learner != "plain":
         rows = rows.filter(pl.col("action").is_in(flywheel.policy.actions))
     if rows.is_empty():
@@ -192,6 +200,25 @@ def _usable(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
             remedy="train once outcomes have matured",
         )
     return rows
+
+
+def _read(rows: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
+    return rows.select(training_columns(flywheel)).sort(PARTITION, DECISION_ID)
+
+
+def _anew(column: pl.Series) -> pl.Series:
+    """Lay out text in the order of the rows, each with its own; other types always lie so."""
+    text = column.dtype == pl.String
+    return pl.Series(column.name, column.to_list(), pl.String) if text else column.rechunk()
+
+
+def _digest(columns: Iterable[pl.Series]) -> str:
+    digest = hashlib.sha256()
+    for column in columns:
+        written = BytesIO()
+        column.to_frame().write_ipc(written)
+        digest.update(written.getvalue())
+    return digest.hexdigest()
 
 
 def _seed(name: str, rows: pl.DataFrame) -> int:

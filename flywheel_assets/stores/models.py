@@ -99,6 +99,7 @@ class Models:
         experiment: str,
         day: str,
         fingerprint: str,
+        formerly: str | None = None,
         metrics: Mapping[str, float],
         params: Mapping[str, Any],
         trusted: tuple[str, ...],
@@ -109,6 +110,8 @@ class Models:
 
         Parameters
         ----------
+        formerly : str, optional
+            The fingerprint that earlier releases gave the same training.
         features : DataFrame, (n_rows, n_features), optional
             That it was trained on: its signature, and a made-up row to try it with.
         page : str, optional
@@ -121,6 +124,8 @@ class Models:
         """
         client = self.client()
         found = self.find(name, day, fingerprint)
+        if found is None and formerly is not None:
+            found = self.find(name, day, formerly)
         if found is not None:
             return found
         import mlflow.sklearn
