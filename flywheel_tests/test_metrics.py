@@ -19,7 +19,7 @@ rows_of = st.lists(
     st.tuples(
         st.integers(-3, 3).map(float),
         st.booleans(),
-        st.integers(0, 4).map(float),
+        st.sampled_from([-math.inf, 0.0, 1.0, 2.0, math.inf]),
         st.sampled_from([0.1, 0.25, 0.5, 0.9]),
     ),
     min_size=2,

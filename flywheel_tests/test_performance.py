@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from flywheel_assets import Arm, Arms, Flywheel
 from flywheel_assets.flywheels.repurchase import contact_policy, repurchase
@@ -51,6 +52,22 @@ def test_whoever_a_baseline_does_not_rank_comes_last() -> None:
     assert found[0].equals(found[2])
     assert found[1].equals(found[2])
     assert found[0]["roc_auc"].item() is not None
+
+
+def test_infinite_values_tie_and_are_above_the_unknown() -> None:
+    """The logarithm of no orders is no reason to rank by the order of rows."""
+    rows = matured(400, reward=pl.int_range(pl.len()) % 7)
+    orders = pl.col("orders_365d") % 3
+    known = pl.when(pl.col("recency_days") > 0.2)
+    logarithm = ranked_by(known.then(orders.log()))
+    finite = ranked_by(known.then(orders).otherwise(-1))
+    found = performance(rows, logarithm).filter(ranking="other")
+    assert found.equals(performance(rows, finite).filter(ranking="other"))
+    for seed in range(3):
+        shuffled = rows.sample(fraction=1, shuffle=True, seed=seed)
+        again = performance(shuffled, logarithm).filter(ranking="other")
+        for figure in ("roc_auc", "precision_at_capacity", "qini", "uplift_at_k"):
+            assert again[figure].item() == pytest.approx(found[figure].item())
 
 
 def test_every_arm_earns() -> None:

@@ -145,8 +145,9 @@ def uplift_curve(
     PMLR 67 (2017).
     """
     order = np.argsort(-score, kind="stable")
-    acted, weight = acted[order].astype(bool), 1 / propensity[order]
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    acted, weight, ranked = acted[order].astype(bool), 1 / propensity[order], score[order]
+    # Compared, not subtracted: infinities tie, too.
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1)
     means = []
     for side in (acted, ~acted):
         total = np.cumsum(np.where(side, weight * reward[order], 0.0))[last]

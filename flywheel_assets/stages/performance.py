@@ -119,10 +119,11 @@ def _rankings(rows: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[str, pl.
 
 
 def _lowest_unknown(values: pl.Series) -> pl.Series:
-    """Rank what cannot be ranked below everything else."""
-    known = values.fill_nan(None)
-    least = known.min()
-    return known.fill_null(least - 1.0 if isinstance(least, float) else 0.0)
+    """Give ranks from 1, the least first, and 0 to what cannot be ranked.
+
+    The metrics depend on the order alone, and nothing is below an infinity but by rank.
+    """
+    return values.fill_nan(None).rank("dense").cast(pl.Float64).fill_null(0.0)
 
 
 def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
@@ -167,6 +168,4 @@ def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[s
 def _auc(ranked: pl.DataFrame) -> float | None:
     if ranked[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
         return None
-    # What was not scored came last. Ranks, because scikit-learn takes no infinity.
-    place = ranked["value"].rank().fill_null(0.0)
-    return roc_auc(ranked[LABEL].to_numpy(), place.to_numpy())
+    return roc_auc(ranked[LABEL].to_numpy(), ranked["value"].to_numpy())
