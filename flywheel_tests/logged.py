@@ -55,6 +55,7 @@ def log(
         {
             "partition_date": pl.Series([DAY]).gather([0] * n_rows),
             "decision_id": [f"d{i:06}" for i in range(n_rows)],
+            "customer_id": np.arange(n_rows),
             "action": np.array(actions)[action].tolist(),
             "propensity": propensity,
             "outcome": outcome,

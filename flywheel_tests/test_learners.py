@@ -270,6 +270,34 @@ def test_replicates_differ_as_samples_of_the_rows_do() -> None:
     assert found.std() == pytest.approx((rate * (1 - rate) / 400) ** 0.5, rel=0.2)
 
 
+@pytest.mark.parametrize(("n_customers", "independent"), [(200, 200), (20, 20), (19, 19 * 30)])
+def test_replicates_are_samples_of_entities(n_customers: int, independent: int) -> None:
+    """Rows of a customer that are all alike tell no more than one; of very few, rows are drawn."""
+    wheel, once = flywheel(estimator=mean, replicates=200), log(n_customers)
+    rows = pl.concat(
+        [once.with_columns(pl.format("{}:{}", "decision_id", pl.lit(i))) for i in range(30)]
+    )
+    score = scorer(train(rows, wheel), wheel)
+    found = score(rows.head(1)).replicates
+    assert found is not None
+    rate = once["outcome"].mean()
+    assert isinstance(rate, float)
+    assert found.std() == pytest.approx((rate * (1 - rate) / independent) ** 0.5, rel=0.2)
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=5)
+    again = scorer(train(shuffled, wheel), wheel)(rows.head(1)).replicates
+    assert again is not None
+    assert again.tobytes() == found.tobytes()
+
+
+def test_digests_tell_entities_apart_where_replicates_do() -> None:
+    """Without replicates nothing is read of whom a row is about, and the digest stays."""
+    rows = log(50)
+    others = rows.with_columns(customer_id=pl.col("customer_id") // 2)
+    for replicates, same in ((0, True), (2, False)):
+        wheel = flywheel(replicates=replicates)
+        assert (rows_digest(rows, wheel) == rows_digest(others, wheel)) is same
+
+
 def test_replicates_are_a_function_of_flywheel_and_day() -> None:
     wheel, rows = flywheel(estimator=mean, replicates=3), log(400)
 

@@ -57,6 +57,8 @@ def model_columns(flywheel: Flywheel) -> Iterator[Made]:
     target, features = model.target, _features(flywheel)
     action = {ACTION} if model.learner != "plain" else set()
     learnt = {*features, target, *action, *({"weight"} if model.propensity_weight else ())}
+    if model.replicates:
+        learnt.add(flywheel.entity.keys[0])
     judged = {"reward", ACTION, "propensity"} if model.metric == "qini" else {target, *action}
     there = columns(rows, [ROWS])
     told = columns(rows, ["outcome"] if target == "outcome" else [])

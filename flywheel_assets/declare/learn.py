@@ -197,8 +197,9 @@ class Model:
         Whether rows weigh 1 over the propensity of their action. Estimators that take no weights
         get rows repeated instead, and so with ``class_weight``.
     replicates : int
-        How many more estimators are trained on bootstrap samples, for `Thompson`. Chance is a
-        function of the flywheel and the newest day trained on.
+        How many more estimators are trained on bootstrap samples, for `Thompson`: of entities, or
+        of rows, where there are fewer than 20 entities. Chance is a function of the flywheel and
+        the newest day trained on.
     metric : {"roc_auc", "average_precision", "log_loss", "rmse", "qini"}
         What the gate compares. ``qini`` is the area between the uplift curve and the diagonal.
     retrain : str

@@ -158,12 +158,15 @@ class Sample:
     action : ndarray of int64, (n_rows,)
         The number of the action that was taken.
     weight : ndarray of float64, (n_rows,), optional
+    cluster : ndarray of int64, (n_rows,), optional
+        The number of what rows belong to that depend on each other; without it each is on its own.
     """
 
     table: Table
     target: Floats
     action: npt.NDArray[np.int64]
     weight: Floats | None
+    cluster: npt.NDArray[np.int64] | None = None
 
     def fit(self, learner: Any) -> Any:
         """Fit a learner, or a plain estimator, which is not told the actions."""
@@ -174,10 +177,11 @@ class Sample:
         return fit_some(learner, self.table, self.target, weight, pooled)
 
     def drawn(self, seed: int) -> "Sample":
-        """Draw a bootstrap sample: as many rows, with replacement; those drawn weigh as often."""
-        n_rows = len(self.target)
-        drawn = np.random.default_rng(seed).integers(0, n_rows, n_rows)
-        times = np.bincount(drawn, minlength=n_rows)
+        """Draw a bootstrap sample: as many clusters, with replacement; rows weigh as often."""
+        cluster = np.arange(len(self.target)) if self.cluster is None else self.cluster
+        numbers, which = np.unique(cluster, return_inverse=True)
+        drawn = np.random.default_rng(seed).integers(0, len(numbers), len(numbers))
+        times = np.bincount(drawn, minlength=len(numbers))[which]
         rows = times > 0
         weight = times if self.weight is None else times * self.weight
         return Sample(

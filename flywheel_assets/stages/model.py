@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from flywheel_assets.declare.allocate import Arms
@@ -17,6 +18,7 @@ from flywheel_assets.declare.learn import WEEKDAYS, Model
 from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import TrainingError, UnfitModelError, nearest
 from flywheel_assets.stages.predicted import Floats, Predicted, Scorer, action_numbers
+from flywheel_assets.stages.resampling import FEWEST, clusters
 from flywheel_assets.stages.training_set import LABEL, REWARD, WEIGHT
 
 if TYPE_CHECKING:
@@ -40,8 +42,10 @@ def trains_on(model: Model, day: date) -> bool:
 
 
 def training_columns(flywheel: Flywheel) -> tuple[str, ...]:
-    """Name the columns of the training set that `train` reads."""
-    needed = (PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *inputs(flywheel))
+    """Name the columns of the training set that `train` reads: for replicates, entities, too."""
+    needed = [PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *inputs(flywheel)]
+    if flywheel.model.replicates:
+        needed.append(flywheel.entity.keys[0])
     return tuple(dict.fromkeys(needed))
 
 
@@ -79,6 +83,7 @@ def train(rows: pl.DataFrame, flywheel: Flywheel) -> "Trained":
         target=rows[TARGETS[model.target]].to_numpy().astype(np.float64),
         action=action_numbers(rows, flywheel.policy.actions),
         weight=rows[WEIGHT].to_numpy() if model.propensity_weight else None,
+        cluster=_drawn_together(rows, flywheel) if model.replicates else None,
     )
     main = learner(flywheel, framed=framed, seed=seed, weighted=model.propensity_weight)
     _check_outcomes(main, sample.target, flywheel)
@@ -219,6 +224,15 @@ def _digest(columns: Iterable[pl.Series]) -> str:
         column.to_frame().write_ipc(written)
         digest.update(written.getvalue())
     return digest.hexdigest()
+
+
+def _drawn_together(rows: pl.DataFrame, flywheel: Flywheel) -> npt.NDArray[np.int64] | None:
+    """Let replicates be samples of entities, as the gate's are; of too few samples are all alike.
+
+    Then of rows: they vary too little, but some, and where replicates agree nothing is explored.
+    """
+    entities = clusters(rows, flywheel)
+    return entities if len(np.unique(entities)) >= FEWEST else None
 
 
 def _seed(name: str, rows: pl.DataFrame) -> int:
