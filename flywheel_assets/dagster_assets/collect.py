@@ -189,6 +189,7 @@ def collect_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asset
         needs=lambda _first, _last: [],
         make=make,
         check=checks.organize,
+        empty=True,  # published ones are replaced by none only where that was asked for
     )
 
 

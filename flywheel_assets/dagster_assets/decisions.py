@@ -86,6 +86,7 @@ def decisions_asset(
         actions: Counter[str] = Counter()
         by_day: dict[date, dict[str, float]] = {}
         unscored = 0
+        replaced: dict[str, str] = {}
         found: list[list[checks.Check]] = []
         for day in days(first, last):
             today = {view: rows.filter(partition_date=day) for view, rows in snapshots.items()}
@@ -94,7 +95,8 @@ def decisions_asset(
                 frame = _decide(build, flywheel, today, day)
                 found.append(checks.decisions(frame, flywheel))
                 if all(check.passed for check in found[-1]):
-                    _publish(build, flywheel, frame, day, again=config.decide_again)
+                    differs = _publish(build, flywheel, frame, day, again=config.decide_again)
+                    replaced |= {str(day): differs} if differs else {}
             rows.update(counts(frame))
             by_day[day] = _numbers(frame, flywheel)
             unscored += frame["score"].null_count()
@@ -109,6 +111,8 @@ def decisions_asset(
             shown["champion_page"] = dg.MetadataValue.url(
                 run_url(build.registry.run_page(registered_name(flywheel), version))
             )
+        if replaced:
+            shown["decided_again"] = replaced
         if draws(first, last):
             shown |= _chances(build, flywheel, last)
         yield report(
@@ -237,7 +241,8 @@ def _read_history(
 
 def _publish(
     build: Build, flywheel: Flywheel, frame: pl.DataFrame, day: date, *, again: bool
-) -> None:
+) -> str | None:
+    """Publish a day; says how it differs from what was published before, if it does."""
     key, schema = f"{flywheel.name}/decisions", decision_schema(flywheel)
     published = build.tables.read(key, schema, day, day).collect().sort("decision_id")
     changed = _difference(published, frame.sort("decision_id"))
@@ -255,7 +260,8 @@ def _publish(
             "decide_again: true)",
         )
     # A day on which nobody is acted on is decided, too.
-    build.tables.replace(key, frame, schema, day, day, empty=False, keep_empty=True)
+    build.tables.replace(key, frame, schema, day, day, keep_empty=True)
+    return changed if day in decided else None
 
 
 def _difference(published: pl.DataFrame, frame: pl.DataFrame) -> str | None:

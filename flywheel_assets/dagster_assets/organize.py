@@ -129,4 +129,5 @@ def organize_decisions(build: Build, flywheels: tuple[Flywheel, ...]) -> dg.Asse
         needs=lambda first, last: [(source, first, last)],
         make=make,
         check=checks.organize,
+        empty=True,
     )

@@ -52,6 +52,7 @@ def training_set_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         needs=lambda first, last: _needs(flywheel, first, last),
         make=lambda first, last: _assemble(build, flywheel, first, last),
         check=check,
+        empty=True,  # what was decided has to have come back: it was decided again about nobody
     )
 
 
