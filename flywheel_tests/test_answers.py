@@ -11,9 +11,15 @@ import pytest
 from typer.testing import Result
 
 from flywheel_assets import TableFile
+from flywheel_assets.flywheels.repurchase import order_lines, repurchase
 from flywheel_assets.project import declared
+from flywheel_assets.stages.answers import answers
+from flywheel_assets.stages.decisions import decision_schema
+from flywheel_assets.stages.organize import fact_schema
+from flywheel_assets.stages.policy import decide
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox, Received
+from flywheel_assets.stores.tables import Tables
 from flywheel_tests.test_starting import inside, project  # noqa: F401  fixtures
 from flywheel_tests.test_went_wrong import (  # noqa: F401  fixtures
     FIRST,
@@ -117,3 +123,29 @@ def test_an_answer_to_no_decision_is_said_while_a_correction_could_count(
     assert WRONG in needs(inside, "tea_shop/decisions")
     assert turn(1 + wait, 1 + wait).exit_code == 0
     assert not needs(inside, "tea_shop/decisions")
+
+
+def test_only_decisions_of_the_days_that_are_named_are_read(tmp_path: Path) -> None:
+    """The files of other days may be gone; what names no day names no decision."""
+    tables, key, schema = Tables(tmp_path), "repurchase/decisions", decision_schema(repurchase)
+    known = pl.DataFrame({"customer_id": [1, 2], "recency_days": [3.0, 4.0]})
+    for n in range(3):
+        day = FIRST + n * DAY
+        made = decide(known, None, repurchase, day, None)
+        tables.replace(key, made, schema, day, day)
+    for file in tables.path(key).glob(f"partition_date={FIRST}/*"):
+        file.unlink()
+    sound = [f"repurchase:{FIRST + n * DAY}:{who}" for n in (1, 2) for who in (1, 2)]
+    wrong = [f"repurchase:{FIRST + DAY}:3", "repurchase:2026-02-30:1", "1", ":", "", "x"]
+    last = FIRST + 3 * DAY
+    told = pl.DataFrame(
+        {"observation_id": map(str, range(10)), "decision_id": sound + wrong},
+    ).with_columns(pl.lit(last).alias("partition_date"))
+    facts = fact_schema(order_lines)
+    table = told.select(
+        pl.col(c) if c in told.columns else pl.lit(None, t).alias(c) for c, t in facts.items()
+    )
+    found = answers({order_lines: table.lazy()}, tables.read(key, schema), repurchase, (), last)
+    assert not found.passed
+    assert "6 rows of organize/fct_order_line name a decision that nobody made" in found.message
+    assert f"observation_id=4 and decision_id={wrong[0]}" in found.message

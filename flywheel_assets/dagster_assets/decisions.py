@@ -19,7 +19,7 @@ from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.organize import Fact
-from flywheel_assets.declare.rules import DECISION_ID
+from flywheel_assets.declare.rules import DECISION_ID, PARTITION
 from flywheel_assets.errors import MissingPartitionError, PublishedError, UnfitModelError
 from flywheel_assets.report import figures
 from flywheel_assets.report.ranking import propensities
@@ -138,7 +138,8 @@ def _answers(build: Build, flywheel: Flywheel, others: Collection[str], last: da
         schema = fact_schema(fact)
         columns = {name: schema[name] for name in (*linking(fact), DECISION_ID)}
         told[fact] = build.tables.read(f"organize/fct_{fact.name}", columns)
-    made = build.tables.read(f"{flywheel.name}/decisions", {DECISION_ID: pl.String()})
+    named = {name: decision_schema(flywheel)[name] for name in (PARTITION, DECISION_ID)}
+    made = build.tables.read(f"{flywheel.name}/decisions", named)
     return answers(told, made, flywheel, others, last)
 
 

@@ -11,6 +11,7 @@ from flywheel_assets.declare.rules import DECISION_ID, OBSERVATION_ID, PARTITION
 from flywheel_assets.errors import many
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.contract import examples, standing
+from flywheel_assets.stages.decisions import day_of
 
 ANSWERS = "answers"
 
@@ -43,7 +44,7 @@ def answers(
     rows : mapping of Fact to LazyFrame
         Of `answering`: what `contract.linking` names, and the decision.
     decisions : LazyFrame
-        All of ``<flywheel>/decisions``.
+        All of ``<flywheel>/decisions``; the days that are named are read.
     others : collection of str
         The other flywheels, whose decisions are theirs to look for.
     last : date
@@ -70,8 +71,11 @@ def _wrong(
     answered: pl.DataFrame, fact: Fact, decisions: pl.LazyFrame, others: Collection[str]
 ) -> str | None:
     theirs = [pl.col(DECISION_ID).str.starts_with(f"{name}:") for name in others]
-    mine = answered.lazy().filter(~pl.any_horizontal(pl.lit(value=False), *theirs))
-    found = mine.join(decisions.select(DECISION_ID), on=DECISION_ID, how="anti")
+    mine = answered.filter(~pl.any_horizontal(pl.lit(value=False), *theirs))
+    # An id says on which day it was made: no other day can have it.
+    days = mine.select(day_of(pl.col(DECISION_ID))).to_series().drop_nulls().unique()
+    made = decisions.filter(pl.col(PARTITION).is_in(days.to_list())).select(DECISION_ID)
+    found = mine.lazy().join(made, on=DECISION_ID, how="anti")
     wrong = found.sort(PARTITION, OBSERVATION_ID).collect(engine="streaming")
     if wrong.is_empty():
         return None

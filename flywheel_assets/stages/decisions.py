@@ -42,6 +42,19 @@ def decision_id(flywheel: Flywheel) -> pl.Expr:
     return name.alias(DECISION_ID)
 
 
+def day_of(decision_id: pl.Expr) -> pl.Expr:
+    """Read the partition out of ids as `decision_id` writes them; of others null.
+
+    Examples
+    --------
+    >>> ids = pl.Series(["repurchase:2026-01-31:7", "repurchase:2026-02-31:7", "7"])
+    >>> pl.select(day_of(pl.lit(ids))).to_series().to_list()
+    [datetime.date(2026, 1, 31), None, None]
+    """
+    day = decision_id.str.extract(r"^[^:]*:(\d{4}-\d{2}-\d{2}):")
+    return day.str.to_date("%Y-%m-%d", strict=False)
+
+
 def candidate_type(flywheel: Flywheel) -> pl.Struct:
     """Give the type of ``candidate`` in ``organize/fct_decision``, which is written as JSON."""
     schema = decision_schema(flywheel)
