@@ -268,6 +268,10 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Arm(name="low", features={"price": "2.99"}),  # type: ignore[dict-item]  # the mistake
         "feature 'price' of arm 'low' as a number",
     ),
+    "a share that is no place": (
+        lambda: replace(contact_policy, allocation=TopK(capacity=5, action="contact")),
+        "write share=0.2 for one place",
+    ),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (
         lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from flywheel_assets import (
@@ -173,6 +173,8 @@ def test_chances_add_up(
 
     Places that the scored leave are nobody's, but those that are explored.
     """
+    if isinstance(exploration, Epsilon):
+        assume(exploration.share == 0 or round(capacity * exploration.share))  # else: refused
     of = wheel(TopK(capacity=capacity, action="act"), exploration, control)
     n = len(values)
     value = np.array(values).reshape(n, 1)
@@ -216,6 +218,22 @@ def test_a_share_of_the_places_is_explored() -> None:
     assert set(acted.filter("explored")["propensity"]) == {5 / 85}
     assert acted.filter("explored").height == 5
     assert set(found.filter(action="hold")["propensity"]) == {1 - 5 / 85}
+
+
+def test_the_least_share_that_is_accepted_explores() -> None:
+    """What the refusal of a smaller one says to write draws one place; a slate has no least."""
+    for capacity in range(1, 40):
+        share = float(f"{1 / capacity:.2g}")
+        found = decided(
+            wheel(TopK(capacity=capacity, action="act"), Epsilon(share=share)), range(50)
+        )
+        assert found.filter(action="act", explored=True).height == 1
+    slate = Slate(size=5, per="customer_id")
+    one = candidates(np.zeros(50, dtype=int))
+    worth = Predicted(np.arange(50.0)[:, None])
+    chance = chances(one, worth, wheel(slate, Epsilon(share=0.1)))[:, 0]
+    assert chance[:45].sum() == pytest.approx(0.5 * 45 / 46)
+    assert chance.sum() == pytest.approx(5)
 
 
 def test_deciding_again_decides_the_same_and_another_day_does_not() -> None:

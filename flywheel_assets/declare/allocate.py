@@ -171,10 +171,10 @@ class Epsilon:
     """Spend a share on candidates, or arms, drawn uniformly from those not chosen.
 
     With a capacity c it is ``round(c * share)`` of the places: the best ``c - round(c * share)``
-    are acted on for sure, and each of the others with the same probability. With a slate it is that
-    share of its places on average: each slate explores the next whole number below or above. With
-    a threshold it is that share of those below it; with arms, of the candidates, each of whose arms
-    is then equally likely.
+    are acted on for sure, and each of the others with the same probability. A share above zero that
+    rounds to no place is refused. With a slate it is that share of its places on average: each
+    slate explores the next whole number below or above. With a threshold it is that share of those
+    below it; with arms, of the candidates, each of whose arms is then equally likely.
     """
 
     share: float

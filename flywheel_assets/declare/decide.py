@@ -27,7 +27,7 @@ from flywheel_assets.declare.rules import (
     check_owners,
     check_share,
 )
-from flywheel_assets.errors import DeclarationError
+from flywheel_assets.errors import DeclarationError, many
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,6 +118,24 @@ class Policy:
                 + " or ".join(t.__name__ for t in allowed),
                 found=type(self.exploration).__name__,
                 remedy="use one of these",
+            )
+        self._check_explored()
+
+    def _check_explored(self) -> None:
+        """Refuse a share of a day's places that is less than one of them: it would never explore.
+
+        A slate's share is of its places on average, however small.
+        """
+        if self.capacity is None or not isinstance(self.exploration, Epsilon):
+            return
+        share = self.exploration.share
+        if share > 0 and not round(self.capacity * share):
+            places = many(self.capacity, "place")
+            raise DeclarationError(
+                expected=f"a share to explore that is one of {places} a day, or more",
+                found=f"Epsilon(share={share:g}), which rounds to none: nothing would be explored",
+                remedy=f"write share={1 / self.capacity:.2g} for one place, give more capacity, or "
+                "declare no exploration",
             )
 
     @property
