@@ -35,7 +35,7 @@ from flywheel_assets.stages.features import features
 from flywheel_assets.stages.model import scorer
 from flywheel_assets.stages.organize import changes, dimension_schema, fact_schema, facts
 from flywheel_assets.stages.performance import performance
-from flywheel_assets.stages.policy import decide
+from flywheel_assets.stages.policy import decide, draw
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.received import API
 from flywheel_assets.stages.training_set import training_set
@@ -360,7 +360,8 @@ class Turned:
         def measure(saw: Frame, matured: Frame, champion: Any, rows: Frame) -> Frame:
             known = {}
             if champion is not None:
-                known = profiles(profile(rows, champion[1](rows), wheel, 1, day))
+                score = draw(rows, champion[1](rows), wheel).score
+                known = profiles(profile(rows, score, wheel, 1, day))
             version = None if champion is None else 1
             return drift(saw, matured, known, wheel, version, day).rows
 

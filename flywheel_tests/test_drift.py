@@ -28,9 +28,11 @@ from flywheel_assets.stages.drift import (
     watched,
 )
 from flywheel_assets.stages.metrics import expected_calibration_error
-from flywheel_assets.stages.predicted import Predicted
+from flywheel_assets.stages.model import scorer, train
+from flywheel_assets.stages.predicted import Floats, Scorer
 from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_tests.logged import flywheel as arms_flywheel
+from flywheel_tests.logged import log
 
 DAY = date(2026, 1, 31)
 Numbers = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=60)
@@ -219,6 +221,27 @@ def test_a_score_that_is_of_acting_is_held_against_those_who_were_acted_on() -> 
     assert found["n_rows"].to_list() == [4_000]
 
 
+def test_a_model_that_overfits_does_not_drift() -> None:
+    """It scores what it learnt from further apart than what is new, though nothing has changed."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    wheel = arms_flywheel(estimator=RandomForestClassifier)
+    learnt, judged, new = (log(n, seed=seed) for seed, n in enumerate((500, 200, 3_000)))
+    first = scorer(train(learnt, wheel), wheel)
+    again = scorer(train(pl.concat([learnt, judged]), wheel), wheel)
+    nothing = pl.DataFrame(schema=training_schema(wheel))
+
+    def level(score: Floats, decides: Scorer) -> set[str]:
+        known = profiles(profile(learnt, score, wheel, 1, DAY))
+        decided = new.with_columns(score=decides(new).expected[:, 0])
+        found = drift(decided, nothing, known, wheel, 1, DAY).rows
+        return set(found.filter(column="score")["level"])
+
+    for decides in (first, again):
+        assert level(first(judged).expected[:, 0], decides) == {"ok"}
+    assert "error" in level(first(learnt).expected[:, 0], first)
+
+
 def test_what_cannot_be_measured_is_said() -> None:
     """A column that decisions no longer see, and a version without a profile: a warning."""
     decided, matured = day_of(0.0)
@@ -255,7 +278,7 @@ def test_a_profile_of_nothing_is_kept() -> None:
     rows = rows_of(200, chance)
     never = watched(repurchase)[0]
     rows = rows.with_columns(pl.lit(None, dtype=rows.schema[never]).alias(never))
-    made = profile(rows, Predicted(chance.random((200, 1))), repurchase, 1, DAY)
+    made = profile(rows, chance.random(200), repurchase, 1, DAY)
     read = profiles(made)
     assert (read[never].n_rows, read[never].n_null, len(read[never].value)) == (200, 200, 0)
     came = rows.with_columns(pl.lit(5).cast(rows.schema[never]).alias(never))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -14,9 +15,9 @@ from flywheel_assets import Drift, Gate, Thompson
 from flywheel_assets.cli import app
 from flywheel_assets.dagster_assets.build import Build, build_for
 from flywheel_assets.dagster_assets.decisions import _decide
-from flywheel_assets.dagster_assets.drift import over_time
+from flywheel_assets.dagster_assets.drift import _references, over_time
 from flywheel_assets.dagster_assets.features import read_snapshots
-from flywheel_assets.dagster_assets.model import _train
+from flywheel_assets.dagster_assets.model import _train, version_scorer
 from flywheel_assets.dagster_assets.performance import _alternatives
 from flywheel_assets.dagster_assets.promotions import (
     alias_check,
@@ -29,8 +30,10 @@ from flywheel_assets.dagster_assets.reproducing import reproduce
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.errors import HomeError, PublishedError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
-from flywheel_assets.stages.challenge import MODEL_SCHEMA
+from flywheel_assets.stages.challenge import MODEL_SCHEMA, split, window
+from flywheel_assets.stages.drift import watched
 from flywheel_assets.stages.model import buffers_digest, rows_digest
+from flywheel_assets.stages.policy import draw
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.models import FINGERPRINT
@@ -249,6 +252,20 @@ def test_an_alias_off_the_ledger_is_said_and_mended(turned: Turner, build: Build
     assert "champion is at version 1, the ledger at 4" in found.message
     turned._execute(Run(("repurchase/model",), LAST, LAST))
     assert alias_check(build, quick).passed
+
+
+def test_a_score_is_held_against_what_its_version_did_not_learn_from(build: Build) -> None:
+    """What the judged version gave what it was judged on: also of what was trained again."""
+    table, (first, last) = "repurchase/training_set", window(quick, MONDAYS[1])
+    rows = build.tables.read(table, training_schema(quick), first, last).collect()
+    holdout = split(rows, quick, MONDAYS[1])[1]
+    score = draw(holdout, version_scorer(build, quick, 3)(holdout), quick).score
+    for version in (3, 4):
+        known = _references(build, quick, version)
+        assert known["score"].n_rows == holdout.height
+        assert known["score"].value.tolist() == np.unique(score).tolist()
+        learnt = build.registry.rows_of(registered_name(quick), version).n_rows
+        assert {known[name].n_rows for name in (*watched(quick), "outcome")} == {learnt}
 
 
 def test_a_version_is_reproduced_after_its_rows_were_replaced_and_vacuumed(

@@ -52,6 +52,9 @@ def _of_flywheel(wheel: Flywheel) -> dict[str, tuple[str, dict[str, str]]]:
         "alternatives": ("What other policies would have earned.", {}),
         "drift": ("How far each day is from what the model was trained on.", {}),
         "importance": ("What the metric of each version loses without a feature.", {}),
-        "profile": ("How the training rows of each version were distributed.", {}),
+        "profile": (
+            "How the rows that each version was trained on, and judged on, were distributed.",
+            {},
+        ),
     }
     return {f"{wheel.name}/{stage}": told for stage, told in words.items()}

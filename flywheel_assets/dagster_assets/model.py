@@ -28,7 +28,8 @@ from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.drift import PROFILE_SCHEMA, profile
 from flywheel_assets.stages.importance import importance
 from flywheel_assets.stages.model import rows_digest, scorer, training_digest, trains_on
-from flywheel_assets.stages.predicted import Predicted, Scorer
+from flywheel_assets.stages.policy import draw
+from flywheel_assets.stages.predicted import Floats, Predicted, Scorer
 from flywheel_assets.stages.training_set import training_schema
 from flywheel_assets.stores.promotions import PROMOTION_SCHEMA
 from flywheel_assets.stores.registry import TrainingRows, registered_name
@@ -176,6 +177,8 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
     registered: list[int] = []
     sources: dict[int, TrainingRows] = {}
     loaded_as: list[Scorer] = []
+    matured = rows.collect()
+    holdout, pictures = split(matured, flywheel, day)[1], {}
 
     def admit(trained: "Trained", used: pl.DataFrame) -> Scorer:
         source = TrainingRows(
@@ -192,15 +195,15 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
         sources[version] = source
         loaded = version_scorer(build, flywheel, version)
         loaded_as.append(loaded)
-        _keep_profile(build, flywheel, day, version, used, loaded)
+        # Of what was trained again on everything too: it has no rows that it did not learn from.
+        score = draw(holdout, loaded_as[0](holdout), flywheel).score
+        _keep_profile(build, flywheel, day, version, used, score)
         return loaded
 
     champion = None
     if standing is not None:
         champion = ledger_scorer(build, flywheel, standing.judged_version, standing.since)
-    matured = rows.collect()
     made = challenge(matured, flywheel, day, champion, admit)
-    holdout, pictures = split(matured, flywheel, day)[1], {}
     if made.verdict.value is not None:
         keep_importance(
             build, flywheel, importance(holdout, loaded_as[0], flywheel, registered[0], day)
@@ -229,12 +232,12 @@ def _train(build: Build, flywheel: Flywheel, day: date) -> tuple[dict[str, Any],
 
 
 def _keep_profile(  # noqa: PLR0913, PLR0917  whose profile it is, and of what
-    build: Build, flywheel: Flywheel, day: date, version: int, rows: pl.DataFrame, scored: Scorer
+    build: Build, flywheel: Flywheel, day: date, version: int, rows: pl.DataFrame, score: Floats
 ) -> None:
-    """Keep what drift is measured against: how the training rows were distributed."""
+    """Keep what drift is measured against: training rows, and scores of rows that came after."""
     key = f"{flywheel.name}/profile"
     old = build.tables.read(key, PROFILE_SCHEMA, day, day).filter(pl.col("version") != version)
-    new = profile(rows, scored(rows), flywheel, version, day)
+    new = profile(rows, score, flywheel, version, day)
     build.tables.replace(key, pl.concat([old.collect(), new]), PROFILE_SCHEMA, day, day)
 
 

@@ -138,7 +138,8 @@ class Gate:
 class Drift:
     """From where on a change against the model's own training rows is worth a look.
 
-    Only a change beyond what chance gives one time in a thousand, with as many rows, has a level.
+    The score is held against scores of the rows that the training was judged on. Only a change
+    beyond what chance gives one time in a thousand, with as many rows, has a level.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ _FLOOR = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One column of a model's training rows.
+    """One column of the rows that a model is held against.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Drift: how far a day's decisions are from what the model that made them was trained on.
 
-A model's profile is that of each of its features, of its score and of the outcome, in its training
-rows.
+A model's profile is that of each of its features and of the outcome in its training rows, and of
+the score of the decisions that its training was judged on: what a model learnt from, it scores
+further apart than what it never saw, and would be said to drift where nothing has changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,7 @@ from flywheel_assets.declare.learn import Drift
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.distance import BINS, Binned, Profile, binned, ks, like, profile_of, psi
 from flywheel_assets.stages.metrics import expected_calibration_error
-from flywheel_assets.stages.policy import draw
-from flywheel_assets.stages.predicted import Floats, Predicted
+from flywheel_assets.stages.predicted import Floats
 from flywheel_assets.stages.training_set import LABEL
 
 SCORE = "score"
@@ -49,7 +49,8 @@ DRIFT_COLUMNS = {
     "column": "A feature of the model, the score, or the outcome.",
     "measure": "psi (population stability index), ks (Kolmogorov-Smirnov distance, 0 to 1) or "
     "calibration_error (expected, 0 to 1); null where the column could not be measured.",
-    "value": "Of the measure, against the model's training rows.",
+    "value": "Of the measure, against the model's training rows; of the score, against those that "
+    "its training was judged on.",
     "by_chance": "What the measure exceeds one time in a thousand where nothing has changed.",
     "level": "ok, warn or error, by the declared levels; ok while chance explains the value, "
     "or it was declared as expected.",
@@ -61,19 +62,25 @@ _NOTHING = np.full(1, np.nan)
 
 
 def profile(
-    rows: pl.DataFrame, predicted: Predicted, flywheel: Flywheel, version: int, day: date
+    rows: pl.DataFrame, score: Floats, flywheel: Flywheel, version: int, day: date
 ) -> pl.DataFrame:
-    """Sum up the rows that a model was trained on: its features, its score, the outcome.
+    """Sum up the rows that a model was trained on, and its score on rows that it was not.
+
+    Parameters
+    ----------
+    rows : DataFrame, (n_rows, ...)
+        Of ``<flywheel>/training_set``.
+    score : ndarray of float64, (n_judged,)
+        What the judged version gave the decisions that it was judged on.
 
     Returns
     -------
     DataFrame
         The rows of ``<flywheel>/profile``, about a thousand for each column at most.
     """
-    score = pl.Series(SCORE, draw(rows, predicted, flywheel).score, nan_to_null=True)
     columns = [rows[name] for name in watched(flywheel)]
     frames = []
-    for values in [*columns, score, rows[LABEL]]:
+    for values in [*columns, pl.Series(SCORE, score, nan_to_null=True), rows[LABEL]]:
         made = profile_of(values)
         if not len(made.value):
             # Nothing was there to see: that is kept, so that it is noticed when something is.
@@ -127,7 +134,7 @@ def watched(flywheel: Flywheel) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One day against the training rows.
+    """One day against the profile.
 
     Parameters
     ----------
@@ -152,7 +159,7 @@ def drift(  # noqa: PLR0913, PLR0917  the day, and what it is held against
     version: int | None,
     day: date,
 ) -> Measured:
-    """Measure one day against the training rows of the model that decided it.
+    """Measure one day against the profile of the model that decided it.
 
     Parameters
     ----------
