@@ -17,6 +17,7 @@ import flywheel_assets
 from flywheel_assets import (
     Aggregation,
     Arm,
+    Arms,
     Cancellation,
     DailyFiles,
     DeclarationError,
@@ -272,6 +273,16 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: replace(contact_policy, allocation=TopK(capacity=5, action="contact")),
         "write share=0.2 for one place",
     ),
+    "an action called as the other is": (
+        lambda: TopK(capacity=2, action="hold"),
+        "actions with names of their own; found 'hold' twice",
+    ),
+    "a level with one action": (lambda: Threshold(at=0.5, action="hold"), "'hold' twice"),
+    "a slate with one action": (
+        lambda: Slate(size=2, per="customer_id", action="show", hold="show"),
+        "'show' twice",
+    ),
+    "an arm twice": (lambda: Arms(arms=(Arm(name="low"),) * 2), "'low' twice"),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (
         lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),

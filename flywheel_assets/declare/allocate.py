@@ -16,6 +16,12 @@ from flywheel_assets.declare.rules import (
 from flywheel_assets.errors import DeclarationError
 
 
+def _check_actions(actions: tuple[str, ...]) -> None:
+    for action in actions:
+        check_name(action, "an action")
+    check_unique(actions, "actions")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TopK:
     """Act on the best of each day, as many as there is capacity for.
@@ -41,8 +47,7 @@ class TopK:
 
     def __post_init__(self) -> None:
         check_count(self.capacity, "a capacity")
-        for action in self.actions:
-            check_name(action, "an action")
+        _check_actions(self.actions)
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -60,8 +65,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         check_number(self.at, "a threshold")
-        for action in self.actions:
-            check_name(action, "an action")
+        _check_actions(self.actions)
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -98,8 +102,7 @@ class Slate:
         object.__setattr__(self, "at_most", MappingProxyType(dict(self.at_most)))
         for column, most in self.at_most.items():
             check_count(most, f"a slate with a limit on {column!r}")
-        for action in self.actions:
-            check_name(action, "an action")
+        _check_actions(self.actions)
 
     @property
     def actions(self) -> tuple[str, ...]:
