@@ -7,9 +7,8 @@ import msgspec
 from flywheel_assets.api import wire
 from flywheel_assets.api.faults import Fault, UnfitError
 from flywheel_assets.api.identity import text_of
+from flywheel_assets.declare.entity_ids import SEPARATOR, read, written
 from flywheel_assets.declare.flywheel import Flywheel
-
-SEPARATOR = "|"
 
 
 class Entities:
@@ -34,7 +33,7 @@ class Entities:
         return {key: wanted for key, (wanted, _) in self._types.items()}
 
     def from_path(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Read the keys in a path, joined by a bar where there are several.
+        """Read the keys in a path, joined by a bar where there are several; ``~1`` is a bar in one.
 
         Returns
         -------
@@ -46,9 +45,11 @@ class Entities:
         UnfitError
             For text that cannot be the entity's keys.
         """
-        parts = text.split(SEPARATOR) if len(self._types) > 1 else [text]
+        parts = [text]
+        if len(self._types) > 1:
+            parts = [read(part) for part in text.split(SEPARATOR)]
         if self.per is not None and len(parts) == 1:
-            return self._checked({self.per: text}, strict=False)
+            return self._checked({self.per: parts[0]}, strict=False)
         if len(parts) != len(self._types):
             names = SEPARATOR.join(self._types)
             raise UnfitError(Fault("$", f"expected {names}, found {len(parts)} parts"))
@@ -79,7 +80,8 @@ class Entities:
                 found[name] = msgspec.convert(keys[name], wanted, strict=strict)
             except msgspec.ValidationError as error:
                 raise UnfitError(Fault(f"$.{name}", str(error))) from None
-            texts[name] = text(found[name])
+            one = text(found[name])
+            texts[name] = written(one) if len(self._types) > 1 else one
         whole = [texts[name] for name in self._types] if len(texts) == len(self._types) else [""]
         first = [texts[self.per]] if self.per is not None else []
         return SEPARATOR.join([*first, *whole]), found

@@ -11,13 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from flywheel_assets.api.entities import SEPARATOR, Entities
+from flywheel_assets.api.entities import Entities
+from flywheel_assets.declare.entity_ids import SEPARATOR, part
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import DECISION_ID
 from flywheel_assets.stages.decisions import (
     DECIDED_AT,
     ENTITY_ID,
     decision_schema,
+    entity_id,
 )
 from flywheel_assets.stores.tables import Tables
 
@@ -64,13 +66,9 @@ class Index:
         """Find an entity's decision; with the key of a slate alone, what is shown, best first."""
         if len(keys) < len(self.keys):
             return self._shown(entity_id, keys)
-        # Two entities of several text keys may be written alike; the keys tell them apart.
         at = bisect_left(self.ids, entity_id)
-        while at < len(self.ids) and self.ids[at] == entity_id:
-            row = self.rows.row(at, named=True)
-            if all(row[name] == value for name, value in keys.items()):
-                return row
-            at += 1
+        if at < len(self.ids) and self.ids[at] == entity_id:
+            return self.rows.row(at, named=True)
         return None
 
     def _shown(self, start: str, keys: Row) -> list[Row] | None:
@@ -219,10 +217,12 @@ class Published:
         if wanted is not None and per is not None:
             scan = scan.filter(pl.col(per).is_in([entity[per] for _, entity in wanted]))
         elif wanted is not None:
-            scan = scan.filter(pl.col(ENTITY_ID).is_in([entity_id for entity_id, _ in wanted]))
+            # From its keys: days from before bars in them were told apart are found, too.
+            scan = scan.filter(entity_id(self._flywheel).is_in([text for text, _ in wanted]))
         # What is read together lies together.
-        first = [] if per is None else [pl.col(per).cast(pl.String)]
-        entity = pl.concat_str(*first, ENTITY_ID, separator=SEPARATOR).alias(ENTITY_ID)
+        first = [] if per is None else [part(pl.col(per).cast(pl.String))]
+        whole = entity_id(self._flywheel)
+        entity = pl.concat_str(*first, whole, separator=SEPARATOR).alias(ENTITY_ID)
         return (
             scan.select(entity, *keys, *_TOLD)
             .with_columns(pl.col("action").cast(pl.Categorical))

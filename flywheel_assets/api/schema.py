@@ -13,6 +13,7 @@ from flywheel_assets.api.limits import MAX_BODY, MAX_RECORD, MAX_RECORDS
 from flywheel_assets.api.problems import MEDIA_TYPE, TITLES, Problem
 from flywheel_assets.api.published import Published
 from flywheel_assets.api.records import Reader
+from flywheel_assets.declare.entity_ids import SEPARATOR
 
 _TEMPLATE = "#/components/schemas/{name}"
 _JSON, _LINES = "application/json", "application/x-ndjson"
@@ -105,7 +106,7 @@ def _observe(record: Schema) -> Schema:
 def _read(one: Published, operation: str) -> Schema:
     keys = one.entities.types
     slates = one.entities.per is not None
-    joined = "|".join(keys)
+    joined = SEPARATOR.join(keys) + " (a bar within a key is ~1)"
     if slates:
         joined = f"{one.entities.per} for what it is shown, or {joined}"
     entity: Schema = {"type": "string", "description": joined, "minLength": 1}

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from flywheel_assets.declare.entity_ids import joined
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.stages.clock import DAY
@@ -30,9 +31,8 @@ def decision_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
 
 
 def entity_id(flywheel: Flywheel) -> pl.Expr:
-    """Write an entity's keys as one string."""
-    keys = [pl.col(key).cast(pl.String) for key in flywheel.entity.keys]
-    return pl.concat_str(keys, separator="|").alias(ENTITY_ID)
+    """Write an entity's keys as one string, other keys as another."""
+    return joined([pl.col(key).cast(pl.String) for key in flywheel.entity.keys]).alias(ENTITY_ID)
 
 
 def decision_id(flywheel: Flywheel) -> pl.Expr:

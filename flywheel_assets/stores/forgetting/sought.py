@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from flywheel_assets.declare.entity_ids import written
+
 DISTINCT = 6
 """A shorter id cannot be told from other numbers and words: it counts beside its key's name."""
 GONE = "forgotten"
@@ -262,8 +264,8 @@ class Sought:
 
 
 def _forms(value: str) -> list[str]:
-    """Write a text as it is, and as it stands in JSON, and in JSON in JSON."""
-    forms = [value]
+    """Write a text as it is, beside other keys, as it stands in JSON, and in JSON in JSON."""
+    forms = [value, written(value)]
     for _ in range(2):
         forms += [json.dumps(f, ensure_ascii=a)[1:-1] for f in forms for a in (False, True)]
     return list(dict.fromkeys(forms))
