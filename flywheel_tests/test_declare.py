@@ -21,12 +21,14 @@ from flywheel_assets import (
     Cancellation,
     DailyFiles,
     DeclarationError,
+    Drift,
     Entity,
     Epsilon,
     Expression,
     Field,
     Gate,
     Pairs,
+    Reference,
     Slate,
     Softmax,
     TableFile,
@@ -40,6 +42,7 @@ from flywheel_assets.declare.rules import DECISION_FIELDS
 from flywheel_assets.flywheels.repurchase import (
     contact_policy,
     customer_orders,
+    customers,
     order_line,
     order_lines,
     order_probability,
@@ -289,6 +292,34 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "'x'",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("declare", "option"),
+    [
+        (partial(Field, name="a", dtype=pl.String, description=""), "allowed"),
+        (partial(replace, order_line), "id_fields"),
+        (partial(TableFile, path="a.csv", event_time="at"), "null_values"),
+        (partial(replace, order_lines), "unique"),
+        (partial(Cancellation, when=pl.lit(1), becomes="retraction", match=()), "measures"),
+        (partial(Cancellation, when=pl.lit(1), becomes="retraction", measures=()), "match"),
+        (partial(replace, customers), "attributes"),
+        (partial(Reference, dimension=customers), "columns"),
+        (partial(replace, order_probability), "features"),
+        (partial(replace, order_probability), "trusted_types"),
+        (Drift, "expected"),
+    ],
+)
+def test_one_text_is_not_a_tuple_of_its_letters(declare: Callable[..., Any], option: str) -> None:
+    """A forgotten comma is refused wherever several names may stand."""
+    with pytest.raises(DeclarationError, match=rf"as a tuple.*write {option}=\('x',\)"):
+        declare(**{option: "x"})
+
+
+def test_the_attributes_of_a_view_are_not_the_letters_of_one() -> None:
+    """Which stand in a mapping, and are named by their dimension."""
+    with pytest.raises(DeclarationError, match=r"write dimensions\[customer\]=\('x',\)"):
+        replace(customer_orders, dimensions={customers: "x"})  # type: ignore[dict-item]  # the mistake
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -14,6 +14,7 @@ from flywheel_assets.declare.rules import (
     check_columns,
     check_name,
     check_owners,
+    check_tuple,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
@@ -159,12 +160,7 @@ class _TableSource(_Dated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.null_values, str):
-            raise DeclarationError(
-                expected="null_values as a tuple",
-                found=repr(self.null_values),
-                remedy=f"write null_values=({self.null_values!r},)",
-            )
+        check_tuple(self.null_values, "null_values", "a source")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -324,6 +320,7 @@ class Observation:
         check_unique(told, f"fields of {what}")
         check_columns(self.entity.keys, names, what)
         self._check_keys(what)
+        check_tuple(self.id_fields, "id_fields", what)
         check_columns(self.id_fields, names, f"id_fields of {what}")
         if self.source is not None:
             check_columns(self.source.columns, names, f"the source of {what}")

@@ -18,6 +18,7 @@ from flywheel_assets.declare.rules import (
     check_name,
     check_owners,
     check_positive,
+    check_tuple,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
@@ -243,6 +244,7 @@ class FeatureView:
             if aggregation.where is not None:
                 check_expression(aggregation.where, self.fact.schema, where)
         for dimension, attributes in self.dimensions.items():
+            check_tuple(attributes, f"dimensions[{dimension.name}]", what)
             check_columns(attributes, dimension.attributes, f"attributes of {what}")
             _check_known(attributes, dimension.observation.with_outcome, f"attributes of {what}")
         valid = [*self.entity.keys, AS_OF, *(a.name for a in self.aggregations)]

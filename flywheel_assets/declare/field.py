@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 import polars as pl
 
-from flywheel_assets.declare.rules import RESERVED, check_choice, check_name, check_unique
+from flywheel_assets.declare.rules import (
+    RESERVED,
+    check_choice,
+    check_name,
+    check_tuple,
+    check_unique,
+)
 from flywheel_assets.errors import DeclarationError
 
 _ALLOWED = (pl.Int64, pl.Int32, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime)
@@ -104,6 +110,7 @@ class Field:
         if self.dtype == pl.Datetime:
             object.__setattr__(self, "dtype", _UTC)
         self._check_range()
+        check_tuple(self.allowed, "allowed", f"field {self.name!r}")
         if self.allowed is not None:
             object.__setattr__(self, "allowed", tuple(self.allowed))
             self._check_allowed(self.allowed)

@@ -14,6 +14,7 @@ from flywheel_assets.declare.rules import (
     check_expression,
     check_name,
     check_owners,
+    check_tuple,
     check_whole_days,
 )
 from flywheel_assets.errors import DeclarationError
@@ -162,6 +163,9 @@ class Drift:
     calibration_error: float = 0.1
     expected: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_tuple(self.expected, "expected", "a drift")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
@@ -235,6 +239,8 @@ class Model:
         what = f"model {self.name!r}"
         check_name(self.name, "a model")
         check_owners(self.owners, what)
+        check_tuple(self.features, "features", what)
+        check_tuple(self.trusted_types, "trusted_types", what)
         check_choice(self.metric, METRICS, f"{what} to use a known metric")
         check_choice(self.learner, LEARNERS, f"{what} to use a known learner")
         check_choice(self.target, ("outcome", "reward"), f"{what} to predict outcome or reward")

@@ -21,6 +21,7 @@ from flywheel_assets.declare.rules import (
     check_expression,
     check_name,
     check_owners,
+    check_tuple,
     check_unique,
 )
 from flywheel_assets.errors import DeclarationError
@@ -52,6 +53,10 @@ class Cancellation:
     measures: tuple[str, ...]
     match: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_tuple(self.measures, "measures", "a cancellation")
+        check_tuple(self.match, "match", "a cancellation")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
@@ -75,6 +80,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         check_choice(self.severity, ("warn", "error"), "a reference that is to warn or error")
+        check_tuple(self.columns, "columns", "a reference")
         keys = self.dimension.entity.keys
         object.__setattr__(self, "columns", tuple(self.columns) or keys)
         if len(self.columns) != len(keys):
@@ -157,6 +163,7 @@ class Fact:
 
     def _check_contract(self, what: str) -> None:
         schema = self.schema
+        check_tuple(self.unique, "unique", what)
         check_columns(self.unique, schema, f"unique of {what}")
         check_unique([r.dimension.name for r in self.references], f"references of {what}")
         for reference in self.references:
@@ -245,6 +252,7 @@ class Dimension:
         what = f"dimension {self.name!r}"
         check_name(self.name, "a dimension")
         check_owners(self.owners, what)
+        check_tuple(self.attributes, "attributes", what)
         check_columns(self.attributes, self.observation.schema, f"attributes of {what}")
         check_columns(self.entity.keys, self.observation.schema, f"keys of {what}")
         if self.observation.is_full_dump:

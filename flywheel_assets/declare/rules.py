@@ -68,6 +68,16 @@ def check_owners(owners: Sequence[str], what: str) -> None:
             )
 
 
+def check_tuple(given: object, option: str, what: str) -> None:
+    """Refuse one text where several may stand: it would be read as its letters."""
+    if isinstance(given, str):
+        raise DeclarationError(
+            expected=f"{option} of {what} as a tuple",
+            found=repr(given),
+            remedy=f"write {option}=({given!r},)",
+        )
+
+
 def check_positive(value: timedelta, what: str) -> None:
     """Refuse a duration of nothing or less."""
     if not isinstance(value, timedelta) or value <= timedelta(0):
