@@ -1,5 +1,6 @@
 """A declaration that cannot mean anything is an error at import."""
 
+import math
 import os
 import subprocess
 import sys
@@ -286,6 +287,51 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "'show' twice",
     ),
     "an arm twice": (lambda: Arms(arms=(Arm(name="low"),) * 2), "'low' twice"),
+    "a gate that nothing passes": (
+        lambda: replace(order_probability, gate=Gate(minimum=50)),
+        "no roc_auc is better than 1",
+    ),
+    "a gate that nothing passes, where less is better": (
+        lambda: replace(order_probability, metric="log_loss", gate=Gate(minimum=-0.1)),
+        "no log_loss is better than 0",
+    ),
+    "a bar that is no number": (
+        lambda: replace(order_probability, metric="qini", gate=Gate(minimum=math.nan)),
+        "some qini can pass; found minimum=nan",
+    ),
+    "a calibration error above all there can be": (
+        lambda: Gate(maximum_calibration_error=5),
+        "as a share from 0 to 1",
+    ),
+    "a warning above the error": (
+        lambda: Drift(psi_warn=0.5),
+        "found psi_warn=0.5, psi_error=0.25",
+    ),
+    "an encoding that is none": (
+        lambda: TableFile(path="x", event_time="t", encoding="latin-99"),
+        "write for example 'latin-1'",
+    ),
+    "an encoding that is of no text": (
+        lambda: TableFile(path="x", event_time="t", encoding="hex"),
+        "an encoding that Python knows",
+    ),
+    "a separator of two characters": (
+        lambda: TableFile(path="x", event_time="t", separator="::"),
+        "a separator of one ASCII character",
+    ),
+    "a separator of none": (lambda: DailyFiles(path="x", separator=""), "write for example ';'"),
+    "a time format of another language": (
+        lambda: TableFile(path="x", event_time="t", time_format="DD.MM.YYYY"),
+        "'%d.%m.%Y %H:%M'",
+    ),
+    "one time format of several that is none": (
+        lambda: DailyFiles(path="x", event_time="t", time_format=("%Y-%m-%d", "")),
+        "time_format as of strptime",
+    ),
+    "a baseline called as the score": (
+        lambda: replace(contact_policy, baselines={"score": pl.col("recency_days")}),
+        "'score' twice",
+    ),
     "too much exploration": (lambda: Epsilon(share=2), "0.1 for 10%"),
     "candidates by what is not there": (
         lambda: replace(repurchase, decisions=replace(contact_policy, candidates=pl.col("x"))),

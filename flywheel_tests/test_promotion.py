@@ -176,7 +176,7 @@ def test_what_does_not_train_makes_no_other_version(build: Build) -> None:
     """Another bar of drift or gate: the same version, which reproduces; another estimator fails."""
     name = registered_name(quick)
     before = set(build.registry.versions(name))
-    watched = replace(quick, model=replace(quick.model, drift=Drift(psi_warn=0.3), gate=STRICTER))
+    watched = replace(quick, model=replace(quick.model, drift=Drift(psi_warn=0.2), gate=STRICTER))
     _train(build, watched, MONDAYS[1])
     assert set(build.registry.versions(name)) == before
     assert reproduce(build, watched, 4).differences == ()

@@ -98,6 +98,12 @@ class _Dated:
                 found=repr(self.time_zone),
                 remedy="write for example 'Europe/London'",
             ) from None
+        if not all("%" in written for written in self.time_formats):
+            raise DeclarationError(
+                expected="time_format as of strptime",
+                found=repr(self.time_format),
+                remedy="write for example '%d.%m.%Y %H:%M'",
+            )
         both = self.event_time is not None and self.known_at is not None
         if self.delay < timedelta(0) or (both and self.delay):
             raise DeclarationError(
@@ -161,6 +167,21 @@ class _TableSource(_Dated):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_tuple(self.null_values, "null_values", "a source")
+        mark = self.separator
+        if len(mark) != 1 or not mark.isascii() or mark in '"\r\n':
+            raise DeclarationError(
+                expected="a separator of one ASCII character, neither a quote nor a line end",
+                found=repr(mark),
+                remedy="write for example ';' or '\\t'",
+            )
+        try:
+            "a".encode(self.encoding)
+        except (LookupError, UnicodeError):
+            raise DeclarationError(
+                expected="an encoding that Python knows",
+                found=repr(self.encoding),
+                remedy="write for example 'latin-1'",
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,6 +26,7 @@ from flywheel_assets.declare.rules import (
     check_expression,
     check_owners,
     check_share,
+    check_unique,
 )
 from flywheel_assets.errors import DeclarationError, many
 
@@ -105,6 +106,7 @@ class Policy:
     def __post_init__(self) -> None:
         check_owners(self.owners, "the policy")
         object.__setattr__(self, "baselines", MappingProxyType(dict(self.baselines)))
+        check_unique(("score", *self.baselines), "the score and the baselines of the policy")
         check_share(self.control, "the control group")
         check_choice(
             self.rank_by, ("outcome", "uplift"), "a policy that ranks by outcome or uplift"

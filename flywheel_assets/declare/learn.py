@@ -1,5 +1,6 @@
 """Learn: the outcome of a decision, and the model that predicts it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,9 @@ from flywheel_assets.declare.rules import (
     check_count,
     check_expression,
     check_name,
+    check_number,
     check_owners,
+    check_share,
     check_tuple,
     check_whole_days,
 )
@@ -25,6 +28,7 @@ Cadence: TypeAlias = Literal[
 ]
 Metric: TypeAlias = Literal["roc_auc", "average_precision", "log_loss", "rmse", "qini"]
 METRICS = ("roc_auc", "average_precision", "log_loss", "rmse", "qini")
+BEST = {"roc_auc": 1, "average_precision": 1, "log_loss": 0, "rmse": 0, "qini": math.inf}
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse"})
 Learner: TypeAlias = Literal["plain", "s", "t", "x"]
 LEARNERS = ("plain", "s", "t", "x")
@@ -127,6 +131,9 @@ class Gate:
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
+        check_number(self.minimum, "the minimum of a gate")
+        if self.maximum_calibration_error is not None:
+            check_share(self.maximum_calibration_error, "maximum_calibration_error of a gate")
         if not 0.5 <= self.confidence < 1:  # noqa: PLR2004  below, limits cross
             raise DeclarationError(
                 expected="the confidence of a gate from .5 to below 1",
@@ -165,6 +172,14 @@ class Drift:
 
     def __post_init__(self) -> None:
         check_tuple(self.expected, "expected", "a drift")
+        for measure in ("psi", "ks", "calibration"):
+            warn, error = getattr(self, f"{measure}_warn"), getattr(self, f"{measure}_error")
+            if not warn <= error:
+                raise DeclarationError(
+                    expected=f"a drift with {measure}_warn not above {measure}_error",
+                    found=f"{measure}_warn={warn}, {measure}_error={error}",
+                    remedy="correct them: what is not declared has its default",
+                )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,6 +264,7 @@ class Model:
         check_choice(self.retrain, ("daily", *WEEKDAYS), f"{what} to retrain daily or on a weekday")
         check_whole_days(self.training_window, f"the training window of {what}")
         self._check_estimators(what)
+        self._check_gate(what)
         if self.target == "reward" and self.metric in {"roc_auc", "average_precision", "log_loss"}:
             raise DeclarationError(
                 expected=f"{what}, which predicts a reward, judged by rmse or qini",
@@ -260,6 +276,15 @@ class Model:
                 expected=f"{what}, which predicts a reward, without a bar for calibration",
                 found=f"maximum_calibration_error={self.gate.maximum_calibration_error}",
                 remedy="leave it out: rmse says how far off a reward is",
+            )
+
+    def _check_gate(self, what: str) -> None:
+        best, bar = BEST[self.metric], self.gate.minimum
+        if not (bar >= best if self.metric in LOWER_IS_BETTER else bar <= best):
+            raise DeclarationError(
+                expected=f"{what} with a gate that some {self.metric} can pass",
+                found=f"minimum={bar}",
+                remedy=f"correct it: no {self.metric} is better than {best}",
             )
         if self.gate.holdout >= self.training_window:
             raise DeclarationError(
