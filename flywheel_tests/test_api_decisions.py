@@ -121,6 +121,35 @@ def test_whom_to_act_on_is_listed_best_first(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "name", "words"),
+    [
+        ("decisions/repurchase/7?asof=2026-01-31T06:00:00Z", "asof", "did you mean 'as_of'"),
+        ("get_contact/7?asof=2026-01-31T06:00:00Z", "asof", "did you mean 'as_of'"),
+        ("get_contact/7?limit=3", "limit", "valid: as_of"),
+        ("get_contact?acton=contact", "acton", "did you mean 'action'"),
+        ("decisions/repurchase?limt=1&action=contact", "limt", "did you mean 'limit'"),
+    ],
+)
+def test_a_parameter_that_is_none_is_refused(url: str, path: str, name: str, words: str) -> None:
+    """And not answered with the newest day, or with all: that is not what was asked."""
+    status, problem = get(url, path)
+    assert status == 422
+    (fault,) = problem["errors"]
+    assert fault["path"] == name
+    assert words in fault["reason"]
+
+
+def test_a_batch_takes_what_it_is_asked_from_its_body_alone(url: str) -> None:
+    """A moment in the address would be the newest one."""
+    there = f"{url}/decisions/repurchase?as_of=2026-01-31T06:00:00Z"
+    answer = POOL.request("POST", there, json={"entities": [7]})
+    assert answer.status == 422
+    assert answer.json()["errors"] == [
+        {"path": "as_of", "reason": "unknown parameter; write it in the body"}
+    ]
+
+
+@pytest.mark.parametrize(
     ("asked", "place", "words"),
     [
         ("action=contct", "action", "did you mean 'contact'"),

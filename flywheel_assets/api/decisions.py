@@ -14,7 +14,7 @@ from starlette.responses import Response
 from flywheel_assets.api.access import Access
 from flywheel_assets.api.body import body_of, headers_of, media_type
 from flywheel_assets.api.faults import Fault, UnfitError, placed, syntax_fault
-from flywheel_assets.api.limits import MAX_RECORDS, Budget
+from flywheel_assets.api.limits import MAX_ERRORS, MAX_RECORDS, Budget
 from flywheel_assets.api.observations import JSON
 from flywheel_assets.api.problems import ProblemError, json_response
 from flywheel_assets.api.published import Published, Row, UnpublishedError
@@ -128,6 +128,7 @@ class Decisions:
         """Answer for one entity."""
         self._access.caller(headers_of(request), "read")
         published = self._find(request)
+        _check_parameters(request, ("as_of",))
         moment = _moment(request)
         try:
             entity = published.entities.from_path(request.path_params["entity"])
@@ -148,8 +149,9 @@ class Decisions:
     async def best(self, request: Request) -> Response:
         """Answer with those that are acted on, best first."""
         self._access.caller(headers_of(request), "read")
-        published, moment = self._find(request), _moment(request)
-        asked = request.query_params
+        published = self._find(request)
+        _check_parameters(request, ("action", "limit", "as_of"))
+        moment, asked = _moment(request), request.query_params
         limit = _limit(asked.get("limit"))
         return json_response(
             await asyncio.to_thread(best_of, published, asked.get("action"), limit, moment)
@@ -160,6 +162,7 @@ class Decisions:
         headers = headers_of(request)
         self._access.caller(headers, "read")
         published = self._find(request)
+        _check_parameters(request, ())
         if media_type(headers) != JSON:
             raise ProblemError(415, f"expected Content-Type {JSON}")
         async with body_of(request, headers, self._budget) as body:
@@ -232,6 +235,14 @@ def best_of(
     keys = published.entities.types
     told = [_decision(published, {key: row[key] for key in keys}, day, row) for row in rows]
     return Listed(partition_date=day, n_decisions=n_rows, decisions=told)
+
+
+def _check_parameters(request: Request, valid: Sequence[str]) -> None:
+    """Refuse a parameter that is none: ignored, it would be answered with something else."""
+    unknown = [name[:60] for name in request.query_params if name not in valid][:MAX_ERRORS]
+    if unknown:
+        hints = {n: nearest(n, valid) if valid else "write it in the body" for n in unknown}
+        raise _unfit([Fault(n, f"unknown parameter; {hint}") for n, hint in hints.items()])
 
 
 def _limit(text: str | None) -> int:
