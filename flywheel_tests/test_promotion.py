@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import numpy as np
@@ -27,6 +27,7 @@ from flywheel_assets.dagster_assets.promotions import (
     rollback,
 )
 from flywheel_assets.dagster_assets.reproducing import reproduce
+from flywheel_assets.dagster_assets.status import _saw_forgotten
 from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.errors import HomeError, PublishedError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
@@ -35,9 +36,10 @@ from flywheel_assets.stages.drift import watched
 from flywheel_assets.stages.model import buffers_digest, rows_digest
 from flywheel_assets.stages.policy import draw
 from flywheel_assets.stages.training_set import training_schema
+from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.models import FINGERPRINT
-from flywheel_assets.stores.registry import SOURCE, registered_name
+from flywheel_assets.stores.registry import FORGOTTEN, SOURCE, registered_name
 from flywheel_assets.stores.vacuum import vacuum
 from flywheel_assets.worlds.shop import Shop, ShopConfig, write_day
 from flywheel_tests.conftest import FIRST, contents
@@ -341,6 +343,27 @@ def test_a_version_of_an_earlier_release_is_known_again(build: Build) -> None:
     assert reproduce(build, texts, version).differences == ()
     again, _ = _train(build, texts, MONDAYS[1])
     assert again["version"] == version
+
+
+def test_status_names_no_version_that_the_gate_refused(turned: Turner, build: Build) -> None:
+    """In place of a champion that saw somebody forgotten: one that was in the line, or none."""
+    name, model = registered_name(quick), replace(quick.model, class_weight="balanced")
+    refused, _ = _train(build, replace(quick, model=replace(model, gate=STRICTER)), MONDAYS[1])
+    assert refused["verdict"].startswith("refused")
+    receipts = Receipts.of(turned.home)
+    receipt = receipts.begin("customer", {"customer_id": "a digest"}, "a test")
+    receipts.keep(receipt, finished=True)
+    line = ledger_of(build, quick).line(date.max)
+    build.registry.flag(name, line[-1], receipt.id)
+    ((table, said),) = _saw_forgotten(build, [quick])
+    assert table == "repurchase/model"
+    assert f"flywheel promote repurchase {line[-2]} --why" in said
+    for version in line:
+        build.registry.flag(name, version, receipt.id)
+    ((_, said),) = _saw_forgotten(build, [quick])
+    assert said.endswith("train again, monday; no version was trained without them and promoted")
+    for version in line:
+        build.models.client().delete_model_version_tag(name, str(version), FORGOTTEN)
 
 
 def test_what_was_tampered_with_differs(turned: Turner, build: Build, command: CliRunner) -> None:

@@ -15,7 +15,7 @@ from flywheel_assets.dagster_assets.epochs import BESIDE
 from flywheel_assets.dagster_assets.failures import failures
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.planning import turning
-from flywheel_assets.dagster_assets.promotions import champion_as_of
+from flywheel_assets.dagster_assets.promotions import champion_as_of, ledger_of
 from flywheel_assets.dagster_assets.verdicts import verdicts
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report.rejected import rejections
@@ -134,12 +134,15 @@ def _saw_forgotten(build: Build, flywheels: Sequence[Flywheel]) -> Iterator[tupl
         name, registry = registered_name(flywheel), build.registry
         receipts = registry.forgot(name, version)
         if receipts:
-            sound = [v for v in registry.versions(name) if not registry.forgot(name, v)]
+            known = registry.versions(name)
+            # What the gate refused is registered, too, and never was in the line.
+            line = [v for v in ledger_of(build, flywheel).line(date.max) if v in known]
+            sound = [v for v in line if not registry.forgot(name, v)]
             instead = (
-                f", or promote one that was not: flywheel promote {flywheel.name} {max(sound)} "
+                f", or promote one that was not: flywheel promote {flywheel.name} {sound[-1]} "
                 "--why ..."
                 if sound
-                else "; no version was trained without them"
+                else "; no version was trained without them and promoted"
             )
             said = (
                 f"version {version} decides, and was trained on people who were forgotten since "
