@@ -177,6 +177,45 @@ def test_lost_decisions_are_said_to_be_history(
     assert "expected tea_shop/decisions, which runs made" in inside("decided").output
 
 
+def test_a_lost_ledger_is_missed_and_no_day_is_decided_without_it(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bootstrap rule does not come back by itself; a person may begin another ledger."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    outcome = replace(wheel.training_set, horizon=DAY)
+    gate = replace(wheel.model.gate, minimum=0, holdout=2 * DAY)
+    model = replace(wheel.model, gate=gate, retrain="daily")
+    wheel = replace(wheel, training_set=outcome, model=model)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    assert turn(0, 8).exit_code == 0
+    ledger = "tea_shop/promotions"
+    first = pl.read_delta(str(tmp_path / "home" / "lakehouse" / ledger))["partition_date"].sort()[0]
+    shutil.rmtree(tmp_path / "home" / "lakehouse" / ledger)
+    gone = f"the table is gone; runs made it from {first} to {FIRST + 8 * DAY}"
+    said = inside("doctor")
+    assert said.exit_code == 1
+    assert f"{ledger}: {gone}" in said.output
+    assert gone in needs(inside, ledger)
+    before = contents(tmp_path / "home")
+    refused = turn(9, 9)
+    assert refused.exit_code == 1
+    assert f"expected {ledger}, which runs made from {first}" in refused.output
+    assert "from a backup: it is history" in refused.output
+    after = contents(tmp_path / "home")
+    assert before.keys() == after.keys()
+    assert all(frame.equals(after[name]) for name, frame in before.items())
+    assert inside("promote", "tea_shop", "1", "--why", "the ledger was lost").exit_code == 0
+    assert turn(9, 9).exit_code == 0
+    assert inside("doctor").output == "Nothing is wrong.\n"
+    decided = contents(tmp_path / "home")["tea_shop/decisions"]
+    newest = decided.filter(partition_date=FIRST + 9 * DAY)
+    assert newest["model_version"].unique().to_list() == [1]
+
+
 def test_nobody_to_decide_on_is_said(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

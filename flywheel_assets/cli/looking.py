@@ -29,7 +29,6 @@ from flywheel_assets.cli.app import (
     print_json,
     say,
 )
-from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.errors import HomeError, many
 from flywheel_assets.stores.home import current_home
@@ -43,6 +42,8 @@ def performance(
     as_json: AsJson = False,
 ) -> None:
     """Measure decisions whose outcome has matured: all, or those decided from a day to another."""
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.lost import require_tables
     from flywheel_assets.stages.performance import by_rule, pooled
     from flywheel_assets.stages.training_set import training_schema
     from flywheel_assets.stores.tables import Tables
@@ -58,7 +59,7 @@ def performance(
     )
     matured = table.collect()
     if matured.is_empty():
-        _require_tables(flywheel)
+        require_tables(build_for(current_home()), flywheel)
         raise HomeError(
             expected=f"matured decisions of {name}{_between(first, last)}",
             found="none",
@@ -97,16 +98,6 @@ def _who_decided(ruled: Sequence[date], n_days: int) -> str:
         f"The bootstrap rule decided on {which}: the score is then what it ranks by, and tells "
         "of no model."
     )
-
-
-def _require_tables(flywheel: Flywheel) -> None:
-    """Refuse to speak of time where a table is gone: nothing matures without it."""
-    from flywheel_assets.dagster_assets.build import build_for
-    from flywheel_assets.dagster_assets.selection import whole
-
-    build = build_for(current_home())
-    for key in whole(flywheel):
-        build.require_table(key)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -103,7 +103,9 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     shown: Shown,
     **how: bool,
 ) -> Turned:
+    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.joined import require_joined
+    from flywheel_assets.dagster_assets.lost import require_tables
     from flywheel_assets.dagster_assets.stopped import turn_files
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
@@ -121,6 +123,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     with alone(home, "flywheel run"):
         announce(home)
         require_sources(home, flywheel, given)
+        require_tables(build_for(home), flywheel)
         require_joined(home, flywheel, first, last)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
@@ -133,8 +136,10 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
 def _closed_loop(
     home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown, **how: bool
 ) -> Turned:
+    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.closed_loop import compare, prepare, turn_with
     from flywheel_assets.dagster_assets.joined import require_joined
+    from flywheel_assets.dagster_assets.lost import require_tables
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.project import declared
@@ -144,6 +149,7 @@ def _closed_loop(
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with alone(home, "flywheel run or demo, with the simulated shop"):
         announce(home)
+        require_tables(build_for(home), flywheel)
         require_joined(home, flywheel, first, last)
         settings = home.extend(first, last, {}, ongoing=True, demo=True)
         left = _unapplied(home, flywheel)

@@ -14,9 +14,10 @@ from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.declare.columns import SYSTEM
 from flywheel_assets.errors import MissingPartitionError, many
 from flywheel_assets.stages.clock import DAY, days
-from flywheel_assets.stores.declared import Declared, is_history
+from flywheel_assets.stores.declared import Declared, way_back
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.models import Models
+from flywheel_assets.stores.promotions import Ledger
 from flywheel_assets.stores.registry import Registry
 from flywheel_assets.stores.tables import Tables
 
@@ -125,15 +126,21 @@ class Build:
         ------
         MissingPartitionError
         """
-        made = self.declared.lost(key, self.tables)
+        made = self.lost(key)
         if made:
             raise MissingPartitionError(
-                expected=f"{key}, which runs made from {made[0].first} to {made[-1].last}",
+                expected=f"{key}, which runs made from {made[0]} to {made[1]}",
                 found=f"no table at {self.tables.path(key)}",
-                remedy="put its folder back from a backup: it is history, which nothing else brings"
-                if is_history(key)
-                else "put its folder back, or make it again: flywheel plan, flywheel apply",
+                remedy=way_back(key),
             )
+
+    def lost(self, key: str) -> tuple[date, date] | None:
+        """Give the first and last day that runs made of a table that is not there any more."""
+        flywheel, _, stage = key.rpartition("/")
+        if stage == "promotions":  # no asset, of which runs would say what they made
+            return Ledger(self.tables, flywheel).lost()
+        made = self.declared.lost(key, self.tables)
+        return (made[0].first, made[-1].last) if made else None
 
 
 def column_lineage(key: str, graph: Lineage) -> dg.TableColumnLineage:

@@ -74,7 +74,8 @@ def decisions_asset(
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
-        build.require_table(key)
+        for table in (key, ledger_of(build, flywheel).key):
+            build.require_table(table)
         _require_counted(build, flywheel, first, last)
         for source in sources:
             build.require(context, source, first, last)

@@ -1,13 +1,15 @@
 """By what each partition of a table was made, as a plan looks at it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.stores.declared import Declared, Epoch
 from flywheel_assets.stores.tables import Tables
 
-BESIDE = frozenset({"promotions"})
-"""What is written with another table, and has no runs of its own."""
+BESIDE: Mapping[str, str] = MappingProxyType({"promotions": "model"})
+"""What has no runs of its own, and the stage that it is written with."""
 NOTHING_KNOWN = Meaning(columns={})
 
 

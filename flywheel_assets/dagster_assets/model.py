@@ -102,6 +102,7 @@ def model_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: DecideConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         first, last = span(context)
+        build.require_table(ledger_of(build, flywheel).key)
         rows: list[dict[str, Any]] = []
         pictures: dict[str, str] = {}
         aliases = alias_check(build, flywheel)

@@ -98,9 +98,10 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     last = min(build.settings.end or today() - DAY, today() - DAY)
     found = []
     for table, names in whose.items():
-        if table.split("/")[-1] in BESIDE:
+        wheel, _, stage = table.rpartition("/")
+        if stage in BESIDE and table not in said:
             continue
-        made = _made(instance, table)
+        made = _made(instance, f"{wheel}/{BESIDE.get(stage, stage)}")
         newest = max(made, default=None)
         # A flywheel may have begun after the home.
         expected = days(min(made), newest) if newest else ()

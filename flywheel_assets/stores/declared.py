@@ -27,6 +27,27 @@ def is_history(table: str) -> bool:
     return table.rsplit("/", maxsplit=1)[-1] in _HISTORY
 
 
+def way_back(table: str) -> str:
+    """Say how a table comes back whose folder is gone.
+
+    Examples
+    --------
+    >>> way_back("organize/fct_visit")
+    'put its folder back from a backup, or make it again: flywheel apply'
+    """
+    back = "put its folder back from a backup"
+    if not is_history(table):
+        return f"{back}, or make it again: flywheel apply"
+    flywheel, _, stage = table.rpartition("/")
+    on = (
+        f"; without one, flywheel promote {flywheel} VERSION --why ... begins another, from the "
+        "first undecided day on"
+        if stage == "promotions"
+        else ""
+    )
+    return f"{back}: it is history, and nothing else brings it back{on}"
+
+
 @dataclass(frozen=True)
 class Epoch:
     """Consecutive partitions that were made by the same declaration."""

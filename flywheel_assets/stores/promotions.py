@@ -123,6 +123,26 @@ class Ledger:
         decided = self.tables.days(f"{self.flywheel}/decisions")
         return decided[-1] + timedelta(days=1) if decided else None
 
+    def lost(self) -> tuple[date, date] | None:
+        """Give the first and last day of which a ledger that is not there any more had to say.
+
+        Trainings say what the gate promoted, decisions which version made them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> Ledger(Tables(Path(tempfile.mkdtemp())), "repurchase").lost()
+        """
+        if self.tables.exists(self.key):
+            return None
+        read, name, day = self.tables.read, self.flywheel, {PARTITION: pl.Date()}
+        promoted = read(f"{name}/model", day | {"promoted": pl.Boolean()}).filter("promoted")
+        decided = read(f"{name}/decisions", day | {"model_version": pl.Int64()})
+        told = [promoted, decided.drop_nulls("model_version")]
+        days = pl.concat([rows.select(PARTITION) for rows in told]).collect()[PARTITION].sort()
+        return None if days.is_empty() else (days[0], days[-1])
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let nobody else write to the ledger, or decide by it, meanwhile.
