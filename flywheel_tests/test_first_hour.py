@@ -425,14 +425,16 @@ def first_day(inside: Callable[..., Result], project: Path) -> Result:  # noqa: 
     return said
 
 
+@pytest.mark.parametrize("lost", ["collect/visit", "features/customer_visits"])
 def test_a_lost_file_comes_back_by_the_command_that_the_doctor_gives(
+    lost: str,
     inside: Callable[..., Result],  # noqa: F811
     project: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     """Copied from a narrow terminal into a shell that knows of no home."""
     said = first_day(inside, project)
-    table = tmp_path / "home" / "lakehouse" / "features" / "customer_visits"
+    table = tmp_path / "home" / "lakehouse" / lost
     next(table.rglob("*.parquet")).unlink()
     said = inside("doctor")
     assert said.exit_code == 1
