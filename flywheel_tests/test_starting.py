@@ -216,10 +216,20 @@ def test_a_home_that_cannot_be_written_is_told_in_words(
 
 def test_a_mistyped_source_leaves_no_home(tmp_path: Path, inside: Callable[..., Result]) -> None:
     """Nothing is begun, so the next range may begin on another day and on another source."""
-    said = inside("run", "tea_shop", *RANGE, "--source", "data/landing/vists.csv")
+    for command in (("run", "tea_shop", *RANGE), ("validate",)):
+        said = inside(*command, "--source", "data/landing/vists.csv")
+        assert said.exit_code == 1
+        assert "expected a file of visit in --source; found nothing at" in said.output
+        assert "correct --source; nothing was begun" in said.output
+        assert not (tmp_path / "home").exists()
+
+
+def test_days_that_run_backwards_are_said_to(inside: Callable[..., Result]) -> None:
+    """And are not taken for days that have not matured yet."""
+    said = inside("performance", "--from", "2026-03-01", "--to", "2026-02-01")
     assert said.exit_code == 1
-    assert "correct --source; nothing was begun" in said.output
-    assert not (tmp_path / "home").exists()
+    assert "expected a last day that is not before the first" in said.output
+    assert "found --from 2026-03-01 --to 2026-02-01; correct them" in said.output
 
 
 def test_validate_says_what_does_not_fit(tmp_path: Path, inside: Callable[..., Result]) -> None:

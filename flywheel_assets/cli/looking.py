@@ -50,6 +50,7 @@ def performance(
 
     flywheel = find(name)
     name = flywheel.name
+    _check_order(first, last)
     wait = flywheel.outcome.matures_after
     table = Tables(current_home().lakehouse).read(
         f"{name}/training_set",
@@ -79,6 +80,15 @@ def performance(
         shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
     console.print(shown)
     say(_who_decided(ruled, n_days))
+
+
+def _check_order(first: datetime | None, last: datetime | None) -> None:
+    if first is not None and last is not None and last < first:
+        raise HomeError(
+            expected="a last day that is not before the first",
+            found=f"--from {first.date()} --to {last.date()}",
+            remedy="correct them",
+        )
 
 
 def _between(first: datetime | None, last: datetime | None) -> str:

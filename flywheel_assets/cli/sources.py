@@ -18,11 +18,24 @@ def sources(flywheel: Flywheel, place: Path) -> dict[str, str]:
     ----------
     place : Path
         A file, or a folder: of daily files, or of several observations' sources.
+
+    Raises
+    ------
+    HomeError
+        Where there is nothing.
     """
+    first = flywheel.views[0].fact.observation
+    if not place.exists() and not glob.glob(str(place)):  # noqa: PTH207  place may be absolute
+        wanted = "a file" if isinstance(first.source, TableFile) else "a folder"
+        raise HomeError(
+            expected=f"{wanted} of {first.name} in --source",
+            found=f"nothing at {place}",
+            remedy="correct --source; nothing was begun",
+        )
     named = {o.name: there for o in catalog([flywheel]).observations if (there := _in(place, o))}
     if named:
         return named
-    return {flywheel.views[0].fact.observation.name: str(place)}
+    return {first.name: str(place)}
 
 
 def _in(folder: Path, observation: Observation) -> str | None:

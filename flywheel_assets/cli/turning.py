@@ -110,12 +110,6 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
 
-    if source is not None and not source.exists():
-        raise HomeError(
-            expected="a folder of files in --source",
-            found=f"nothing at {source.resolve()}",
-            remedy="correct --source; nothing was begun",
-        )
     given = sources(flywheel, source.resolve()) if source else {}
     _check_range(first, last)
     ongoing = last >= today() - DAY

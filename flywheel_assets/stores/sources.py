@@ -71,7 +71,7 @@ def read_source(
             raise SourceError(
                 expected=f"a file for observation {observation.name!r}",
                 found=f"nothing at {path}",
-                remedy="correct path= in its source",
+                remedy="correct path= in the source, or name it with --source",
             )
         frames = [_read_file(file, columns, source, shapes) for file in files]
     # A column that a file lacks is null, whatever type it has in others.
