@@ -32,7 +32,8 @@ from flywheel_assets.dagster_assets.turn import Run, Turner, replay
 from flywheel_assets.errors import HomeError, PublishedError, UnfitModelError
 from flywheel_assets.flywheels.repurchase import repurchase
 from flywheel_assets.stages.challenge import MODEL_SCHEMA, split, window
-from flywheel_assets.stages.drift import watched
+from flywheel_assets.stages.checks import WARNING
+from flywheel_assets.stages.drift import PROFILE_SCHEMA, watched
 from flywheel_assets.stages.model import buffers_digest, rows_digest
 from flywheel_assets.stages.policy import draw
 from flywheel_assets.stages.training_set import training_schema
@@ -143,6 +144,33 @@ def test_drift_is_measured_from_the_first_champion_on(turned: Turner, build: Bui
     assert len(latest) == 3
     rows = build.tables.read("repurchase/profile", {DATE: pl.Date(), "column": pl.String()})
     assert rows.group_by(DATE, "column").len().collect()["len"].max() <= 2_000  # type: ignore[operator]
+
+
+def drift_said(turner: Turner, first: date, last: date) -> dict[str, str]:
+    """Measure the drift of a range, and give what each check says of it, without its days."""
+    turner.force(Run(("repurchase/drift",), first, last))
+    found = turner.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(dg.AssetKey(["repurchase", "drift"]), c) for c in WARNING["drift"]]
+    )
+    told = [record.event.asset_check_evaluation for record in found.values() if record.event]
+    return {one.check_name: str(one.description).split(": ", 1)[1] for one in told if one}
+
+
+def test_drift_of_a_range_says_what_holds_on_its_newest_day(turned: Turner, build: Build) -> None:
+    """However many days a run makes: since when it is off, and nothing of what is well again."""
+    name, day = "repurchase/profile", MONDAYS[0]
+    trained = build.tables.read(name, PROFILE_SCHEMA, day, day).collect()
+    shifted = trained.with_columns(pl.col("value") + 1e6)
+    build.tables.replace(name, shifted, PROFILE_SCHEMA, day, day)
+    second = MONDAYS[1] - DAY
+    off = drift_said(turned, FIRST, second)
+    assert f"(error) since {day}" in off["feature_drift"]
+    assert drift_said(turned, second, second) == off
+    well = drift_said(turned, MONDAYS[1], MONDAYS[1])
+    assert str(day) not in well["feature_drift"]
+    assert drift_said(turned, FIRST, MONDAYS[1]) == well
+    build.tables.replace(name, trained, PROFILE_SCHEMA, day, day)
+    drift_said(turned, FIRST, LAST)
 
 
 def test_performance_says_what_alternatives_would_have_earned(turned: Turner) -> None:

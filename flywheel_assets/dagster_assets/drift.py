@@ -10,11 +10,11 @@ import polars as pl
 from flywheel_assets.dagster_assets.build import Build, before
 from flywheel_assets.dagster_assets.features import read_snapshots
 from flywheel_assets.dagster_assets.plots import WIDTH, draws, plot
-from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset, worst
+from flywheel_assets.dagster_assets.table_asset import counts, report, span, stage_asset
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.report import figures, multiples
-from flywheel_assets.report.drifting import worst as worst_psi
+from flywheel_assets.report.drifting import worst
 from flywheel_assets.stages import drift as stage
 from flywheel_assets.stages.checks import Check
 from flywheel_assets.stages.clock import days
@@ -64,26 +64,28 @@ def drift_asset(build: Build, flywheel: Flywheel) -> dg.AssetsDefinition:
         measured = [_measure(build, flywheel, day, known) for day in days(first, last)]
         frame = pl.concat([one.rows for one in measured])
         build.tables.replace(key, frame, DRIFT_SCHEMA, first, last)
-        history = build.tables.read(key, DRIFT_SCHEMA, first - LOOKED_BACK, last).collect()
-        found = [_checks(flywheel, history, day) for day in days(first, last)]
-        drifts = not all(check.passed for check in found[-1])
+        # All of it: since when something is off is the same however many days a run makes.
+        history = build.tables.read(key, DRIFT_SCHEMA, None, last).collect()
+        found = _checks(flywheel, history, last)
+        drifts = not all(check.passed for check in found)
         shown: dict[str, dg.MarkdownMetadataValue] = {}
         if drifts or draws(first, last):
-            shown["over_time"] = over_time(history, flywheel)
+            recent = history.filter(pl.col(PARTITION) >= first - LOOKED_BACK)
+            shown["over_time"] = over_time(recent, flywheel)
         # A dozen plots take as long as a day's measuring: not again each day that a drift lasts.
         begins = any(one.since >= first for one in stage.drifted(history, last, SHIFT))
         if begins or draws(first, last):
             shown["features_against_training"] = against_training(measured, flywheel)
         furthest = frame.filter(measure="psi").group_by(PARTITION).agg(pl.col("value").max())
         by_day = {day: {"largest_psi": value} for day, value in furthest.iter_rows()}
-        yield report(context, build, key, counts(frame), worst(found), by_day=by_day, **shown)
+        yield report(context, build, key, counts(frame), found, by_day=by_day, **shown)
 
     return body
 
 
 def over_time(history: pl.DataFrame, flywheel: Flywheel) -> dg.MarkdownMetadataValue:
     """Draw the five columns that are furthest off, over time."""
-    psi, bars = worst_psi(history), flywheel.model.drift
+    psi, bars = worst(history), flywheel.model.drift
     if psi.is_empty():
         return dg.MetadataValue.md("No model has decided yet.")
     return plot(figures.drift(psi, bars.psi_warn, bars.psi_error, WIDTH), "PSI over time")

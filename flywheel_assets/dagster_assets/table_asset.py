@@ -214,10 +214,20 @@ def counts(frame: pl.DataFrame) -> dict[date, int]:
 
 
 def worst(found: list[list[Check]]) -> list[Check]:
-    """Of the same check over several chunks, keep the first that failed, else the last."""
+    """Of the same check over several chunks, keep the first that failed, else the last.
+
+    What only warns says what holds by now, however many days a run makes: of it the last is kept.
+
+    Examples
+    --------
+    >>> bad, well = Check("labels", False, "1 outcome"), Check("labels", True, "0 outcomes")
+    >>> none, some = Check("label_rate", False, "0.0%", True), Check("label_rate", True, "9%", True)
+    >>> [check.message for check in worst([[bad, none], [well, some]])]
+    ['1 outcome', '9%']
+    """
     kept: dict[str, Check] = {}
     for batch in found:
         for check in batch:
-            if check.name not in kept or kept[check.name].passed:
+            if check.name not in kept or check.warns or kept[check.name].passed:
                 kept[check.name] = check
     return list(kept.values())

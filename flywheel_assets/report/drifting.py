@@ -45,12 +45,12 @@ class Drifting:
 
 def drifting(tables: Tables, flywheel: Flywheel, last: date) -> Drifting:
     """Read what was measured up to a partition."""
-    rows = tables.read(f"{flywheel.name}/drift", DRIFT_SCHEMA, last - LOOKED_BACK, last)
+    rows = tables.read(f"{flywheel.name}/drift", DRIFT_SCHEMA, None, last)
     history = rows.sort(PARTITION, "column", "measure").collect()
     newest = history.select(pl.col(PARTITION).max()).item()
     return Drifting(
         day=newest,
-        psi=worst(history),
+        psi=worst(history.filter(pl.col(PARTITION) >= last - LOOKED_BACK)),
         found=drifted(history, newest, _MEASURES) if newest else [],
         blank=not_measured(history, newest) if newest else [],
     )

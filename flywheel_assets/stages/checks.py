@@ -148,8 +148,12 @@ def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
         Each row's features, computed straight from facts and dimensions at its decision.
     """
     wrong = rows.filter(~pl.col(LABEL).is_in([0, 1]) | pl.col(LABEL).is_null()).height
-    rate = rows[LABEL].mean()
+    newest = rows.filter(pl.col(PARTITION) == pl.col(PARTITION).max())
+    rate = newest[LABEL].mean()
     share = float(rate) if isinstance(rate, float) else None
+    rated = "no decision has matured yet"
+    if share is not None:
+        rated = f"{share:.1%} positive of what matured on {newest[PARTITION][0]}"
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
         _count("labels", wrong, "outcome", "neither 0 nor 1"),
@@ -157,7 +161,7 @@ def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
         Check(
             name="label_rate",
             passed=share is None or 0 < share < 1,
-            message="no decision has matured yet" if share is None else f"{share:.1%} positive",
+            message=rated,
             warns=True,
         ),
     ]
