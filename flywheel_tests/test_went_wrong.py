@@ -317,6 +317,57 @@ def test_trainings_from_before_they_said_whether_they_failed_still_read(
     assert f"so it is since {FIRST + 9 * DAY}" in said
 
 
+@pytest.mark.parametrize("how", ["--again", "--decide-again"])
+def test_days_are_made_again_up_to_the_newest_or_not_at_all(
+    how: str,
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    visits: Path,
+    tmp_path: Path,
+) -> None:
+    """Later days, whose windows saw them, are not left as they were; the remedy works."""
+    assert turn(0, 3).exit_code == 0
+    kept = [n for n in visits.read_text().splitlines() if not n.startswith(f"{FIRST + DAY} 12")]
+    visits.write_text("\n".join(kept) + "\n")
+    before = contents(tmp_path / "home")
+    refused = turn(1, 2, how)
+    assert refused.exit_code == 1
+    assert f"up to {FIRST + 3 * DAY}, the newest of tea_shop" in refused.output
+    remedy = f"flywheel run tea_shop --from {FIRST + DAY} --to {FIRST + 3 * DAY} {how}"
+    assert remedy in refused.output
+    after = contents(tmp_path / "home")
+    assert all(frame.equals(after[name]) for name, frame in before.items())
+    if how == "--decide-again":
+        done = inside(*remedy.split()[1:])
+        assert done.exit_code == 0, done.output
+        seen = pl.col("customer_id") == 3
+        visited = contents(tmp_path / "home")["features/customer_visits"].filter(seen)
+        assert not visited.equals(before["features/customer_visits"].filter(seen))
+
+
+def test_days_made_again_without_the_later_ones_are_named_and_mended(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    visits: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by an earlier release: the check says from which day on all is to be decided again."""
+    assert inside("validate").exit_code == 0
+    [wheel] = declared()
+    wheel = replace(wheel, training_set=replace(wheel.training_set, horizon=2 * DAY))
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (wheel,))
+    assert turn(0, 3).exit_code == 0
+    kept = [n for n in visits.read_text().splitlines() if not n.startswith(f"{FIRST + DAY} 12")]
+    visits.write_text("\n".join(kept) + "\n")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("flywheel_assets.dagster_assets.joined.require_rest", lambda *_: None)
+        assert turn(1, 2, "--decide-again").exit_code == 0
+    stopped = turn(4, 7)
+    assert stopped.exit_code == 1
+    assert f"decided on {FIRST + 3 * DAY} first" in stopped.output
+    assert turn(3, 7, "--decide-again").exit_code == 0
+
+
 def test_a_range_that_leaves_a_gap_is_refused_before_anything_is_written(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

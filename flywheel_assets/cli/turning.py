@@ -103,9 +103,6 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     shown: Shown,
     **how: bool,
 ) -> Turned:
-    from flywheel_assets.dagster_assets.build import build_for
-    from flywheel_assets.dagster_assets.joined import require_joined
-    from flywheel_assets.dagster_assets.lost import require_tables
     from flywheel_assets.dagster_assets.stopped import turn_files
     from flywheel_assets.dagster_assets.turn import Turner, replay
     from flywheel_assets.project import declared
@@ -117,8 +114,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
     with alone(home, "flywheel run"):
         announce(home)
         require_sources(home, flywheel, given)
-        require_tables(build_for(home), flywheel)
-        require_joined(home, flywheel, first, last)
+        _require_range(home, flywheel, first, last, how)
         home.extend(first, last, given, ongoing=ongoing, demo=False)
         left = _unapplied(home, flywheel)
         turner = Turner(home, declared(), **how)
@@ -130,10 +126,7 @@ def _replay(  # noqa: PLR0913, PLR0917  what is turned, from what, and who is to
 def _closed_loop(
     home: Home, flywheel: Flywheel, first: date, last: date, shown: Shown, **how: bool
 ) -> Turned:
-    from flywheel_assets.dagster_assets.build import build_for
     from flywheel_assets.dagster_assets.closed_loop import compare, prepare, turn_with
-    from flywheel_assets.dagster_assets.joined import require_joined
-    from flywheel_assets.dagster_assets.lost import require_tables
     from flywheel_assets.dagster_assets.selection import whole
     from flywheel_assets.dagster_assets.turn import Run, Turner
     from flywheel_assets.project import declared
@@ -143,8 +136,7 @@ def _closed_loop(
     total = weight(Run(tuple(whole(flywheel)), first, last))
     with alone(home, "flywheel run or demo, with the simulated shop"):
         announce(home)
-        require_tables(build_for(home), flywheel)
-        require_joined(home, flywheel, first, last)
+        _require_range(home, flywheel, first, last, how)
         settings = home.extend(first, last, {}, ongoing=True, demo=True)
         left = _unapplied(home, flywheel)
         shop = prepare(home, flywheel, ShopConfig(start=settings.start))
@@ -153,6 +145,23 @@ def _closed_loop(
             turn_with(shop, turner, flywheel, first, last, progress=step)
         made = turned(turner, flywheel, first, last, left)
         return replace(made, earned=compare(shop, flywheel, last))
+
+
+def _require_range(
+    home: Home, flywheel: Flywheel, first: date, last: date, how: dict[str, bool]
+) -> None:
+    """Refuse, before any data moves, what would leave days without what they are made of."""
+    from flywheel_assets.dagster_assets.build import build_for
+    from flywheel_assets.dagster_assets.joined import require_joined, require_rest
+    from flywheel_assets.dagster_assets.lost import require_tables
+
+    if home.settings() is None:
+        return
+    require_tables(build_for(home), flywheel)
+    require_joined(home, flywheel, first, last)
+    asked = [f"--{option.replace('_', '-')}" for option, yes in how.items() if yes]
+    if asked:
+        require_rest(home, flywheel, first, last, asked[-1])
 
 
 def _unapplied(home: Home, flywheel: Flywheel) -> tuple[str, ...]:

@@ -53,11 +53,12 @@ def require_back(build: Build, flywheel: Flywheel, first: date, last: date) -> N
     """
     missing = not_back(build, flywheel, first, last)
     if missing:
+        newest = max(missing[-1] + DAY, *build.tables.days(f"{flywheel.name}/decisions"))
         raise MissingPartitionError(
             expected=f"the decisions of {flywheel.name} in organize/fct_decision of the day after",
             found=f"{many(len(missing), 'day')} whose decisions are not there as published, "
             f"{missing[0]} first",
             remedy="materialize collect/decision and organize/fct_decision again, and what is made "
             f"of them: flywheel run {flywheel.name} --from {missing[0] + DAY} --to "
-            f"{missing[-1] + DAY} --again",
+            f"{newest} --again",
         )

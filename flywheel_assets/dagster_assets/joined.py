@@ -1,4 +1,4 @@
-"""Whether the days to turn join those that are there."""
+"""Whether the days to turn join those that are there, before them and after."""
 
 from datetime import date
 
@@ -7,8 +7,9 @@ import dagster as dg
 from flywheel_assets.dagster_assets.build import build_for
 from flywheel_assets.dagster_assets.event_log import recorder
 from flywheel_assets.dagster_assets.features import oldest
+from flywheel_assets.dagster_assets.selection import downstream, upstream
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.errors import MissingPartitionError, many
+from flywheel_assets.errors import HomeError, MissingPartitionError, many
 from flywheel_assets.stages.clock import DAY, days, in_words
 from flywheel_assets.stores.home import Home
 
@@ -41,3 +42,33 @@ def require_joined(home: Home, flywheel: Flywheel, first: date, last: date) -> N
                 remedy=f"turn those, too: flywheel run {flywheel.name} --from {missing[0]} "
                 f"--to {last}",
             )
+
+
+def require_rest(home: Home, flywheel: Flywheel, first: date, last: date, how: str) -> None:
+    """Refuse to make days again without the later ones that are there, whose windows saw them.
+
+    Nothing would say that those are not what they would be made now, until a training set is
+    assembled of what was decided on them.
+
+    Parameters
+    ----------
+    how : str
+        The option that asks for it.
+
+    Raises
+    ------
+    HomeError
+    """
+    instance = recorder(home)
+    made = (
+        instance.get_materialized_partitions(dg.AssetKey(key.split("/")))
+        for key in (*upstream(flywheel), *downstream(flywheel))
+    )
+    newest = max((date.fromisoformat(max(keys)) for keys in made if keys), default=last)
+    if newest > last:
+        raise HomeError(
+            expected=f"days to make again up to {newest}, the newest of {flywheel.name}",
+            found=f"{in_words(first, last)}, which later days were made of; nothing was written",
+            remedy=f"make those again, too: flywheel run {flywheel.name} --from {first} "
+            f"--to {newest} {how}",
+        )

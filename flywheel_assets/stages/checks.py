@@ -17,6 +17,7 @@ from flywheel_assets.declare.rules import (
 )
 from flywheel_assets.errors import many
 from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.silence import silent_on, silent_since
 from flywheel_assets.stages.training_set import LABEL
 
@@ -256,7 +257,7 @@ def performance(rows: pl.DataFrame, matured: int) -> list[Check]:
 
 def _as_decided(rows: pl.DataFrame, again: pl.DataFrame) -> Check:
     """Compare what decisions saw with what they should have seen; floats to twelve digits."""
-    differ = {}
+    differ, where = {}, pl.repeat(False, rows.height, eager=True)  # noqa: FBT003
     for name in set(again.columns) & set(rows.columns):
         seen, now = rows[name], again[name]
         other = seen.ne_missing(now)
@@ -264,10 +265,15 @@ def _as_decided(rows: pl.DataFrame, again: pl.DataFrame) -> Check:
             other &= ~((seen - now).abs() <= 1e-12 * now.abs()).fill_null(value=False)
         if other.any():
             differ[name] = int(other.sum())
+            where |= other
     worst = sorted(differ, key=lambda name: -differ[name])[:3]
     named = "".join(f", {differ[name]} of {name}" for name in worst)
     decided = many(rows.height, "decision")
     which = f"other than what the decision saw{named} (of {decided})"
+    if differ:
+        # A decision is made when its day closes.
+        first = rows.filter(where).select((pl.col(DECIDED_AT).min() - DAY).dt.date()).item()
+        which += f", decided on {first} first"
     return _count("features_as_decided", sum(differ.values()), "feature", which)
 
 

@@ -46,7 +46,9 @@ PROMISES: dict[str, Promise] = {
     "labels": Promise("Every outcome is 0 or 1.", "look at the outcome's where and reward"),
     "features_as_decided": Promise(
         "A training row holds what its decision saw, computed anew from facts and dimensions.",
-        "see what changed by flywheel plan; apply it, or materialize the features of those days",
+        "see what changed by flywheel plan and apply it; where it knows of nothing, earlier days "
+        "were made again without these: flywheel run NAME --from that day --to the newest day "
+        "--decide-again",
     ),
     "label_rate": Promise(
         "Matured decisions have outcomes of both kinds.",
