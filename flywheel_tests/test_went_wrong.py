@@ -157,6 +157,29 @@ def test_a_table_that_is_gone_is_found_and_made_again(
     assert "is gone" not in needs(inside, table)
 
 
+def test_a_home_whose_settings_are_gone_is_not_begun_anew(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """Whoever is asked says what is gone; written anew as they say, the home goes on."""
+    assert turn(0, 1).exit_code == 0
+    file = tmp_path / "home" / "home.json"
+    file.unlink()
+    said = inside("doctor")
+    assert said.exit_code == 1
+    assert "home.json: is gone" in said.output
+    for refused in (turn(2, 2), inside("status"), inside("plan"), inside("apply")):
+        assert refused.exit_code == 1
+        assert f"expected {file}, by which the tables of this home were made" in refused.output
+        assert "A new home" not in refused.output
+    assert not file.exists()
+    file.write_text(said.output.strip().rpartition("shop: ")[2])
+    assert json.loads(file.read_text())["start"] == str(FIRST)
+    assert inside("doctor").output == "Nothing is wrong.\n"
+    assert turn(2, 2).exit_code == 0
+
+
 def test_lost_decisions_are_said_to_be_history(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

@@ -133,9 +133,10 @@ def opened() -> Home:
     Raises
     ------
     HomeError
-        For one that nothing has run in.
+        For one that nothing has run in, or whose settings are gone.
     """
     home = current_home()
+    home.require_settings()
     if home.settings() is None:
         raise HomeError(
             expected=f"a home at {home.root}",

@@ -114,6 +114,7 @@ def apply() -> None:
 
 
 def _nothing_yet() -> str:
+    current_home().require_settings()
     return f"No table is made yet in {current_home().root}: `flywheel run` does."
 
 

@@ -83,6 +83,7 @@ def reading(file: BinaryIO) -> Iterator[BinaryIO]:
 
 def announce(home: Home) -> None:
     """Say on standard error that a home is begun and where, since FLYWHEEL_HOME may be mistyped."""
+    home.require_settings()
     if home.settings() is None:
         typer.echo(f"A new home at {home.root}.", err=True)
 

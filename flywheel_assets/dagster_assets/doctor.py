@@ -12,6 +12,7 @@ from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
 from flywheel_assets.dagster_assets.promotions import champion_as_of
 from flywheel_assets.declare.flywheel import Flywheel
+from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.doctor import Finding, examine_stores
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.registry import registered_name
@@ -19,7 +20,7 @@ from flywheel_assets.stores.registry import registered_name
 
 def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
     """Look at everything in a home; change nothing."""
-    found = [*examine_stores(home), *lost(build_for(home), flywheels)]
+    found = [*_settings(home), *examine_stores(home), *lost(build_for(home), flywheels)]
     broken = {finding.where for finding in found}
     if (home.dagster / "dagster.yaml").exists():
         found += _runs(home)
@@ -27,6 +28,15 @@ def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
         ledgers = [f for f in flywheels if f"{f.name}/promotions" not in broken]
         found += _aliases(home, ledgers)
     return found
+
+
+def _settings(home: Home) -> Iterator[Finding]:
+    try:
+        home.require_settings()
+    except HomeError as error:
+        yield Finding(
+            "home.json", "is gone, and tables that were made by it are there", error.remedy
+        )
 
 
 def _runs(home: Home) -> Iterator[Finding]:

@@ -122,6 +122,26 @@ class Home:
             demo=found["demo"],
         )
 
+    def require_settings(self) -> None:
+        """Refuse a home whose settings are gone, while tables are there that were made by them.
+
+        Raises
+        ------
+        HomeError
+        """
+        if self._file.exists():
+            return
+        made = [folder.name for folder in self.lakehouse.glob("*/*/partition_date=*")]
+        if made:
+            start = min(made).partition("=")[2]
+            anew = json.dumps(asdict(Settings(start=date.fromisoformat(start))), default=str)
+            raise HomeError(
+                expected=f"{self._file}, by which the tables of this home were made",
+                found="that it is gone",
+                remedy="put it back from a backup, or write it anew, with the place of each source "
+                f'that --source named under sources, "demo": true of a simulated shop: {anew}',
+            )
+
     def save(self, settings: Settings) -> None:
         """Write the settings and prepare the folders, in one step for whoever reads them.
 
@@ -195,8 +215,9 @@ class Home:
         ------
         HomeError
             For days before the home's first, or a source other than that which it was collected
-            from.
+            from; and where the settings are gone, though not the tables.
         """
+        self.require_settings()
         old = self.settings()
         if old is None:
             end = None if ongoing else last
