@@ -8,11 +8,15 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import Result
 
+from flywheel_assets import Flywheel
+from flywheel_assets.api.client import Local
 from flywheel_assets.project import declared
 from flywheel_assets.report.rejected import rejections
+from flywheel_assets.stages.collect import CONFLICT
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.inbox import Inbox, Rejected
 from flywheel_tests.test_report import words
@@ -111,6 +115,91 @@ def test_what_the_api_refused_is_replayed_as_is_said(
     )
     monkeypatch.setattr("tea_shop.FLYWHEELS", (observing(wheel, replace(visit, fields=fields)),))
     assert json.loads(inside("replay-rejected", "--json").output)["visit"]["accepted"] == 1
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> Flywheel:
+    """Let a customer's visit of one moment be one, however many pages it is said to have."""
+    [wheel] = declared()
+    [view] = wheel.views
+    observing_once = replace(view.fact.observation, id_fields=("customer_id",))
+    made = observing(wheel, observing_once)
+    monkeypatch.setattr("tea_shop.FLYWHEELS", (made,))
+    return made
+
+
+def told_again(visits: Path) -> str:  # noqa: F811
+    """Tell a visit of the second day again with other pages; give the line told first."""
+    sound = visits.read_text()
+    first = next(line for line in sound.splitlines() if line.startswith(str(FIRST + DAY)))
+    at, who, _, channel = first.split(",")
+    visits.write_text(f"{sound}{at},{who},9,{channel}\n")
+    return first
+
+
+def test_what_a_file_tells_again_is_corrected_as_is_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
+    tmp_path: Path,
+    once: Flywheel,
+) -> None:
+    """Through the API, or in the record told first: a wider contract would change nothing."""
+    first, home = told_again(visits), tmp_path / "home"
+    assert turn(0, 3).exit_code == 0
+    one = told(inside)
+    assert [r["reason"] for r in one["reasons"]] == [CONFLICT]
+    assert one["to_do"] == (
+        "what has the id of another: mend the record that was collected, then flywheel run "
+        f"tea_shop --again --from its day --to {FIRST + 3 * DAY}; or log a correction through the "
+        "API: what it corrects, no source can say"
+    )
+
+    which = {"customer_id": int(first.split(",")[1]), "partition_date": FIRST + DAY}
+    fact = pl.read_delta(str(home / "lakehouse" / "organize" / "fct_visit"))
+    [row] = fact.filter(**which).to_dicts()
+    noon = int(datetime.combine(FIRST + 4 * DAY, time(12), UTC).timestamp()) * 1_000_000
+    with closing(Local(Home(home), [once], clock=lambda: noon)) as api:
+        api.log_observation(
+            "visit",
+            {"customer_id": row["customer_id"]},
+            row["event_time"],
+            {"pages": 9, "channel": row["channel"]},
+            observation_id="mended",
+            corrects=row["observation_id"],
+        )
+    assert turn(4, 4).exit_code == 0
+    fact = pl.read_delta(str(home / "lakehouse" / "organize" / "fct_visit"))
+    [mended] = fact.filter(corrects=row["observation_id"]).to_dicts()
+    assert (mended["pages"], mended["partition_date"]) == (9, FIRST + 4 * DAY)
+
+    lines = visits.read_text().splitlines()
+    visits.write_text("\n".join([*(x for x in lines if x != first), ""]))
+    assert turn(1, 4, "--decide-again").exit_code == 0
+    assert told(inside)["reasons"] == []
+
+
+def test_what_is_logged_again_is_sent_as_is_said(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """With an id of its own; there is nothing that a replay could take."""
+    noon = int(datetime.combine(FIRST, time(12), UTC).timestamp()) * 1_000_000
+    at = datetime.combine(FIRST, time(11), UTC)
+    assert inside("validate").exit_code == 0
+    with closing(Local(Home(tmp_path / "home"), declared(), clock=lambda: noon)) as api:
+        for pages in (2, 3):
+            record = {"kind": "visit", "observation_id": "a", "event_time": at}
+            payload = {"pages": pages, "channel": "web"}
+            api.log_observations([{**record, "entity": {"customer_id": 1}, "payload": payload}])
+    assert turn(0, 0).exit_code == 0
+    one = told(inside)
+    assert (one["rejected"], one["reasons"][0]["n_logged"]) == (1, 1)
+    assert one["to_do"] == (
+        "what was logged with the id of another: have it sent again with an id of its own, "
+        "and with corrects where it is a correction"
+    )
 
 
 def test_days_and_observations_are_chosen(

@@ -10,10 +10,11 @@ import msgspec
 from flywheel_assets.api.faults import Fault
 from flywheel_assets.api.limits import MAX_RECORDS
 from flywheel_assets.api.records import MalformedError, Parsed, Reader, Refused
+from flywheel_assets.declare.rules import OTHER_CONTENT
 from flywheel_assets.stores.inbox import Receipt, Received, Rejected
 
 Status = Literal["accepted", "duplicate", "conflict", "rejected"]
-CONFLICT = "received before with other content"
+CONFLICT = f"received before {OTHER_CONTENT}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -33,6 +33,9 @@ DECISION_FIELDS = (
 )
 """What a training row says beside its features, and no feature may be called."""
 
+OTHER_CONTENT = "with other content"
+"""What the reason ends with for which a record is rejected whose id another has."""
+
 IN_ORDER = "in order"
 """Metadata of a declaration's field whose mapping means another thing in another order."""
 

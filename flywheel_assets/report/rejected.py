@@ -8,7 +8,7 @@ import polars as pl
 
 from flywheel_assets.declare.collect import Observation
 from flywheel_assets.declare.flywheel import Flywheel, catalog
-from flywheel_assets.declare.rules import PARTITION
+from flywheel_assets.declare.rules import OTHER_CONTENT, PARTITION
 from flywheel_assets.errors import many
 from flywheel_assets.report.wording import percent
 from flywheel_assets.stages.clock import DAY
@@ -41,6 +41,16 @@ class Rejected:
     n_logged: int
     since: date
     until: date
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether another record has their id, which no contract changes."""
+        return self.reason.endswith(OTHER_CONTENT)
+
+    @property
+    def n_read(self) -> int:
+        """How many of them a source told."""
+        return self.n_records - self.n_logged
 
 
 @dataclass(frozen=True)
@@ -110,8 +120,10 @@ class Rejections:
     @property
     def to_do(self) -> str:
         """Say what mends them, by where they came from: what the API refused it has kept."""
-        logged = any(one.n_logged for one in self.reasons)
-        told = [one for one in self.reasons if one.n_records > one.n_logged]
+        conflicts = [one for one in self.reasons if one.is_conflict]
+        broken = [one for one in self.reasons if not one.is_conflict]
+        logged = any(one.n_logged for one in broken)
+        told = [one for one in broken if one.n_read]
         found = []
         if told:
             since = min(one.since for one in told)
@@ -123,6 +135,17 @@ class Rejections:
             found.append(
                 "what was logged: have it sent again as the contract has it, or widen the "
                 "contract and run flywheel replay-rejected"
+            )
+        if any(one.n_read for one in conflicts):
+            found.append(
+                "what has the id of another: mend the record that was collected, then flywheel run "
+                f"{self.flywheel} --again --from its day --to {self.newest}; or log a correction "
+                "through the API: what it corrects, no source can say"
+            )
+        if any(one.n_logged for one in conflicts):
+            found.append(
+                "what was logged with the id of another: have it sent again with an id of its own, "
+                "and with corrects where it is a correction"
             )
         return "; ".join(found)
 

@@ -15,6 +15,7 @@ from flywheel_assets.declare.rules import (
     KNOWN_AT,
     LINE,
     OBSERVATION_ID,
+    OTHER_CONTENT,
     PARTITION,
     PROBLEM,
     RAW,
@@ -24,7 +25,7 @@ from flywheel_assets.stages.breaches import breaches
 from flywheel_assets.stages.parsing import BY_DAY, LINKS, SAID, dated, times_of, value_of
 from flywheel_assets.stages.times import UTC_TIME
 
-CONFLICT = "observation_id: already collected with other content"
+CONFLICT = f"observation_id: already collected {OTHER_CONTENT}"
 """Why a record is rejected whose id another has."""
 REJECTED_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
