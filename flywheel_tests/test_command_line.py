@@ -21,8 +21,9 @@ from flywheel_assets.dagster_assets.planning import Step
 from flywheel_assets.dagster_assets.status import TableStatus
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.stores.forgetting.receipts import Receipt
-from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_tests.conftest import FIRST
+from flywheel_tests.serving import record
 
 Run = Callable[..., Result]
 
@@ -279,3 +280,46 @@ def test_a_demo_is_as_long_as_its_home(tmp_path: Path) -> None:
     longer = CliRunner().invoke(app, ["demo", "--days", "3"], env=home)
     assert longer.exit_code == 1
     assert "expected at most 2 days" in longer.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",),
+        ("doctor",),
+        ("performance",),
+        ("trace", "x"),
+        ("decided", "repurchase"),
+        ("rejected",),
+        ("report",),
+        ("vacuum",),
+        ("replay-rejected",),
+        ("promote", "repurchase", "1", "--why", "x"),
+        ("rollback", "repurchase", "--why", "x"),
+        ("reproduce", "repurchase", "1"),
+        ("forget", "customer_id=1"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_where_there_is_no_home_all_say_so_alike(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Whoever mistyped its name learns it from any command, and none begins a home."""
+    home = tmp_path / "mistyped"
+    said = CliRunner().invoke(app, arguments, env={"FLYWHEEL_HOME": str(home)})
+    assert said.exit_code == 1
+    assert f"expected a home at {home}; found none; run `flywheel run`" in said.stderr
+    assert not home.exists()
+
+
+def test_what_is_received_before_the_first_run_is_said_to_wait(tmp_path: Path) -> None:
+    """It is kept, since products may log before; the warning names the home, once it ran none."""
+    line, home = json.dumps(record(1)), Home(tmp_path / "new")
+    for warned in (True, False):
+        said = CliRunner().invoke(
+            app, ["log", "-"], input=line, env={"FLYWHEEL_HOME": str(home.root)}
+        )
+        assert said.exit_code == 0
+        assert (f"warning: there is no home at {home.root} yet" in said.stderr) is warned
+        home.save(Settings(start=FIRST))
+    assert said.stdout == "0 accepted, 1 duplicate, 0 conflict, 0 rejected\n"

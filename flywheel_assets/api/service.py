@@ -164,6 +164,10 @@ def serve(
     app = application(home, flywheels, local=host in LOOPBACK)
     _check_free(host, port)
     logs.configure()
+    if home.settings() is None:
+        _log.warning(
+            "no home yet: what is received waits for its first run", extra={"at": str(home.root)}
+        )
     uvicorn.Server(configuration(app, host, port)).run()
 
 

@@ -136,12 +136,20 @@ def opened() -> Home:
         For one that nothing has run in, or whose settings are gone.
     """
     home = current_home()
-    home.require_settings()
+    home.require()
+    return home
+
+
+def receiving() -> Home:
+    """Find the home, which may receive before anything has run in it; that is said.
+
+    Whoever mistyped its name would look for what was sent in another.
+    """
+    home = current_home()
     if home.settings() is None:
-        raise HomeError(
-            expected=f"a home at {home.root}",
-            found="none",
-            remedy="run `flywheel run` or `flywheel demo` first, or set FLYWHEEL_HOME",
+        warn(
+            f"there is no home at {home.root} yet; what is received there waits for the first "
+            "`flywheel run`. If another is meant, set FLYWHEEL_HOME"
         )
     return home
 

@@ -52,7 +52,7 @@ def performance(
     name = flywheel.name
     _check_order(first, last)
     wait = flywheel.outcome.matures_after
-    table = Tables(current_home().lakehouse).read(
+    table = Tables(opened().lakehouse).read(
         f"{name}/training_set",
         training_schema(flywheel),
         first and first.date() + wait,
@@ -119,7 +119,7 @@ def trace(
     from flywheel_assets.api.trace import trace as follow
     from flywheel_assets.project import declared
 
-    steps = follow(current_home(), declared(), identifier)
+    steps = follow(opened(), declared(), identifier)
     if as_json:
         print_json([asdict(step) for step in steps])
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import MEND, AsJson, app, console, print_json, say
+from flywheel_assets.cli.app import MEND, AsJson, app, console, opened, print_json, say
 from flywheel_assets.cli.progress import working
 from flywheel_assets.stores.home import current_home
 
@@ -24,7 +24,7 @@ def replay_rejected(
     from flywheel_assets.project import declared
 
     shown = Table("observation", "accepted", "duplicate", "conflict", "still rejected")
-    replayed = replay_all(current_home(), declared(), observation)
+    replayed = replay_all(opened(), declared(), observation)
     if as_json:
         print_json({name: asdict(done) for name, done in replayed.items()})
         return
@@ -45,8 +45,10 @@ def doctor(
     from flywheel_assets.project import declared
 
     left, told = 0, []
+    # That its settings are gone is something to be found.
+    home = current_home() if current_home().lakehouse.exists() else opened()
     with working("Looking at every table, file and model"):
-        findings = examine(current_home(), declared())
+        findings = examine(home, declared())
     for finding in findings:
         mended = mend and finding.mend is not None
         if mended and finding.mend is not None:
@@ -84,7 +86,7 @@ def vacuum(
     shown = Table("table", "files", "MB", "kept for models: versions")
     told = []
     with working("Looking for files that nobody needs"):
-        done = list(vacuuming.vacuum(current_home(), retention_hours, dry_run=dry_run))
+        done = list(vacuuming.vacuum(opened(), retention_hours, dry_run=dry_run))
     for freed in done:
         told.append(asdict(freed))
         kept = ", ".join(map(str, freed.kept_versions)) or "-"

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flywheel_assets.cli.app import DECIDE, AsJson, FlywheelName, app, find, print_json, say
+from flywheel_assets.cli.app import DECIDE, AsJson, FlywheelName, app, find, opened, print_json, say
 from flywheel_assets.cli.progress import working
 from flywheel_assets.errors import many
-from flywheel_assets.stores.home import current_home
 
 if TYPE_CHECKING:
     from flywheel_assets.dagster_assets.reproducing import Reproduction
@@ -34,7 +33,7 @@ def promote(
     from flywheel_assets.dagster_assets.build import build_for
 
     day = since.date() if since else None
-    made = promotions.promote(build_for(current_home()), find(name), version, why, day)
+    made = promotions.promote(build_for(opened()), find(name), version, why, day)
     if as_json:
         print_json({"flywheel": name, **asdict(made)})
         return
@@ -54,7 +53,7 @@ def rollback(
     from flywheel_assets.dagster_assets.build import build_for
 
     day = since.date() if since else None
-    made = promotions.rollback(build_for(current_home()), find(name), to, why, day)
+    made = promotions.rollback(build_for(opened()), find(name), to, why, day)
     if as_json:
         print_json({"flywheel": name, **asdict(made)})
         return
@@ -72,7 +71,7 @@ def reproduce(
     from flywheel_assets.dagster_assets.reproducing import reproduce as train_again
 
     with working(f"Training version {version} again"):
-        made = train_again(build_for(current_home()), find(name), version)
+        made = train_again(build_for(opened()), find(name), version)
     if as_json:
         print_json({"flywheel": name, "version": version, **asdict(made)})
     else:

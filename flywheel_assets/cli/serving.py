@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flywheel_assets.cli.app import SERVE, AsJson, app, console, print_json
+from flywheel_assets.cli.app import SERVE, AsJson, app, console, print_json, receiving
 from flywheel_assets.cli.progress import reading
 from flywheel_assets.stores.home import current_home
 
@@ -35,7 +35,7 @@ def log(
     from flywheel_assets.api.client import Local, Remote, log_lines
     from flywheel_assets.project import declared
 
-    client = Remote(url, key) if url else Local(current_home(), declared())
+    client = Remote(url, key) if url else Local(receiving(), declared())
     with reading(file) as lines:
         told = log_lines(client, lines, lambda line: typer.echo(line, err=True))
     typer.echo(", ".join(f"{n:,} {status}" for status, n in told.items()))
@@ -59,7 +59,7 @@ def add_key(
 
     kinds = [o.name for o in catalog(declared()).observations]
     rights = [right for right, given in zip(RIGHTS, (read, write), strict=True) if given]
-    secret, made = key_store(current_home()).add(
+    secret, made = key_store(receiving()).add(
         producer, rights, kind or (), declared=kinds, records_per_second=rate
     )
     typer.echo(f"Key {made.id} of {producer}; no one can show it again:", err=True)
@@ -71,7 +71,7 @@ def list_keys(as_json: AsJson = False) -> None:
     """List the keys: whose they are and what they may, not the keys themselves."""
     from flywheel_assets.api.service import key_store
 
-    found = key_store(current_home()).all()
+    found = key_store(receiving()).all()
     if as_json:
         shown = ("id", "producer", "rights", "kinds", "records_per_second", "created_at")
         print_json([{n: getattr(key, n) for n in (*shown, "revoked_at")} for key in found])
@@ -89,5 +89,5 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
     """Take a key back, at once, also from a server that runs."""
     from flywheel_assets.api.service import key_store
 
-    key_store(current_home()).revoke(key_id)
+    key_store(receiving()).revoke(key_id)
     typer.echo(f"Key {key_id} opens nothing any more.")

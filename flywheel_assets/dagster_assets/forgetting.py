@@ -66,10 +66,7 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
     things = catalog(flywheels)
     entity = entity_of(things, keys)
     sought = sought_for(things, entity, keys)
-    if home.settings() is None:
-        raise HomeError(
-            expected=f"a home at {home.root}", found="none", remedy="set FLYWHEEL_HOME to one"
-        )
+    home.require()
     with _alone(home):
         work = _Work(home, things, sought, dry_run=dry_run, tell=tell)
         if dry_run:

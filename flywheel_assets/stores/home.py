@@ -122,6 +122,24 @@ class Home:
             demo=found["demo"],
         )
 
+    def require(self) -> Settings:
+        """Read the settings of a home in which something must have run.
+
+        Raises
+        ------
+        HomeError
+            For one that nothing has run in, or whose settings are gone.
+        """
+        self.require_settings()
+        found = self.settings()
+        if found is None:
+            raise HomeError(
+                expected=f"a home at {self.root}",
+                found="none",
+                remedy="run `flywheel run` or `flywheel demo` first, or set FLYWHEEL_HOME",
+            )
+        return found
+
     def require_settings(self) -> None:
         """Refuse a home whose settings are gone, while tables are there that were made by them.
 
