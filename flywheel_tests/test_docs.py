@@ -16,6 +16,7 @@ import pytest
 from flywheel_assets import DailyFiles
 from flywheel_assets.dagster_assets.turn import Turner
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.moved import lead_here
 from flywheel_tests.pages import ROOT, SHOWN, Block, Reader, blocks, commands, words_of
 
 DOCS = ROOT / "docs"
@@ -91,6 +92,7 @@ def test_every_block_runs(
     home = Home(tmp_path / "data")
     settings = home.settings()
     assert settings is not None
+    lead_here(home.mlflow)
     home.save(replace(settings, sources={"order_line": str(tmp_path / "orders")}))
     monkeypatch.setenv("FLYWHEEL_HOME", str(home.root))
     monkeypatch.setenv("COLUMNS", "240")

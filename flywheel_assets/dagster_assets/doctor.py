@@ -13,6 +13,7 @@ from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
 from flywheel_assets.dagster_assets.promotions import champion_as_of
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stores import moved
 from flywheel_assets.stores.doctor import Finding, examine_stores
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.registry import registered_name
@@ -25,6 +26,7 @@ def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
     if (home.dagster / "dagster.yaml").exists():
         found += _runs(home)
     if "mlflow/mlflow.db" not in broken:
+        found += _moved(home)
         ledgers = [f for f in flywheels if f"{f.name}/promotions" not in broken]
         found += _aliases(home, ledgers)
     return found
@@ -36,6 +38,19 @@ def _settings(home: Home) -> Iterator[Finding]:
     except HomeError as error:
         yield Finding(
             "home.json", "is gone, and tables that were made by it are there", error.remedy
+        )
+
+
+def _moved(home: Home) -> Iterator[Finding]:
+    for there in sorted(set(moved.elsewhere(home.mlflow).values())):
+        lacking = moved.not_copied(home.mlflow)
+        yield Finding(
+            "mlflow/mlflow.db",
+            f"leads to {there}, as the home was copied or moved: a run would write there",
+            f"copy what is there to {lacking[0]}; then flywheel doctor --mend"
+            if lacking
+            else "let its paths lead here",
+            None if lacking else partial(moved.lead_here, home.mlflow),
         )
 
 

@@ -22,6 +22,7 @@ from flywheel_assets.report.rejected import rejections
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stores.forgetting.receipts import Receipts
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.moved import elsewhere
 from flywheel_assets.stores.registry import registered_name
 
 
@@ -89,6 +90,9 @@ def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
         said.setdefault(gone.where, []).append((f"{gone.what}; {gone.remedy}", False))
     for table, why in failures(instance, whose).items():
         said.setdefault(table, []).append((f"its newest run failed: {why}", False))
+    for name, there in elsewhere(home.mlflow).items():
+        text = f"MLflow leads to {there}, another home: flywheel doctor says what to do"
+        said.setdefault(f"{name}/model", []).append((text, False))
     for table, text in _saw_forgotten(build, flywheels):
         said.setdefault(table, []).append((text, True))
     for one in rejections(home, flywheels):

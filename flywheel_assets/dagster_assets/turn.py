@@ -24,6 +24,7 @@ from flywheel_assets.stages.candidates import counts_back
 from flywheel_assets.stages.clock import DAY, days
 from flywheel_assets.stages.model import trains_on
 from flywheel_assets.stores.home import Home
+from flywheel_assets.stores.moved import require_here
 
 UPSTREAM_CHUNK = timedelta(days=92)
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -96,6 +97,11 @@ class Turner:
     decide_again : bool
         Whether published decisions that come out different are replaced, too; and promotions,
         where all that was decided since is among the runs.
+
+    Raises
+    ------
+    HomeError
+        For a copied home, of which MLflow would write into the one that it was copied from.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class Turner:
         again: bool = False,
         decide_again: bool = False,
     ) -> None:
+        require_here(home.mlflow)
         os.environ["FLYWHEEL_HOME"] = str(home.root)
         self.home, self.again, self.decide_again = home, again or decide_again, decide_again
         self.instance = recorder(home)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from flywheel_assets.errors import HomeError, UnfitModelError
+from flywheel_assets.stores.moved import require_here
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,7 +122,13 @@ class Models:
         -------
         int
             The version.
+
+        Raises
+        ------
+        HomeError
+            In a copied home, of which MLflow would write into the one that it was copied from.
         """
+        require_here(self.root)
         client = self.client()
         found = self.find(name, day, fingerprint)
         if found is None and formerly is not None:
