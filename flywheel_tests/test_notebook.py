@@ -15,8 +15,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from flywheel_assets import Aggregation
+from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.dagster_assets.turn import Turner
-from flywheel_assets.errors import ColumnsError, FlywheelError, HomeError
+from flywheel_assets.errors import (
+    ColumnsError,
+    FlywheelError,
+    HomeError,
+    MissingPartitionError,
+)
 from flywheel_assets.flywheels.repurchase import customer_orders, repurchase
 from flywheel_assets.notebook import OpenHome, open_home
 from flywheel_assets.stages.candidates import candidates
@@ -25,6 +31,7 @@ from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.features import feature_schema
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.policy import decide
+from flywheel_assets.stores.declared import Declared
 from flywheel_tests import running_notebooks
 from flywheel_tests.conftest import FIRST, LAST
 from flywheel_tests.shelf import START, bought, purchases, shelf, stored
@@ -60,10 +67,11 @@ def test_features_are_the_training_sets_columns(
     assert found["decision_id"].equals(asked["decision_id"])
 
 
-def test_features_between_two_closes_are_those_of_the_moment(home: OpenHome) -> None:
-    """At a quarter past two, brute force over what was visible then gives the same sum."""
+@pytest.mark.parametrize("day", [date(2026, 2, 3), FIRST - 10 * DAY], ids=["between", "before"])
+def test_features_between_two_closes_are_those_of_the_moment(home: OpenHome, day: date) -> None:
+    """Brute force over what was visible then gives the same sum, also before the first day."""
     facts = home.table("organize/fct_order_line").collect()
-    moment = datetime(2026, 2, 3, 14, 15, tzinfo=UTC)
+    moment = datetime(day.year, day.month, day.day, 14, 15, tzinfo=UTC)
     customers = facts["customer_id"].unique().sort()
     spine = pl.DataFrame({"customer_id": customers}).with_columns(as_of=pl.lit(moment))
     ten = Aggregation(name="spent", function="sum", column="revenue", window=10 * DAY)
@@ -81,6 +89,36 @@ def test_features_between_two_closes_are_those_of_the_moment(home: OpenHome) -> 
         maintain_order="left",
     ).with_columns(pl.col("spent").fill_null(0.0))
     assert_frame_equal(found, expected, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("of", ["repurchase", "customer_orders", "spent"])
+def test_moments_that_the_home_does_not_cover_are_refused(home: OpenHome, of: str) -> None:
+    """After the newest close too little would be counted: it is named, and what makes more."""
+    asked, fact = (spent("revenue"), "order_line") if of == "spent" else (of, None)
+    newest = closes(LAST)
+    at_close = SPINE.with_columns(as_of=pl.lit(newest))
+    assert home.features(at_close, asked, fact=fact).height == 1
+    later = pl.concat([at_close, at_close.with_columns(pl.col("as_of") + timedelta(hours=1))])
+    with pytest.raises(MissingPartitionError, match=re.escape(f"up to {newest}")) as said:
+        home.features(later, asked, fact=fact)
+    assert f"flywheel run NAME --from {LAST + DAY} --to {LAST + DAY}" in str(said.value)
+
+
+def test_a_day_on_which_nothing_came_is_covered(tmp_path: Path) -> None:
+    """It has no partition, and was made all the same."""
+    fact, last = purchases(stored(tmp_path, bought(12))), START + 11 * DAY
+    wheel = shelf(fact)
+    rows = organized(wheel, {"purchase": tmp_path / "purchases.parquet"}, START, last)[fact]
+    home = OpenHome(open_home_of(tmp_path / "home").home, (wheel,))
+    home._tables.replace("organize/fct_purchase", rows, fact_schema(fact), START, last)
+    moment = pl.lit(closes(last + DAY)).alias("as_of")
+    spine = rows.select(*fact.observation.entity.keys, moment).unique()
+    with pytest.raises(MissingPartitionError, match=str(last + DAY)):
+        home.features(spine, Aggregation(name="n", function="count"))
+    made = Declared(home.home.declared)
+    made.record("organize/fct_purchase", START, last + DAY, Meaning(columns={}))
+    found = home.features(spine, Aggregation(name="n", function="count"))
+    assert found["n"].sum() == rows.height
 
 
 def test_pairs_see_what_their_decisions_saw(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -11,23 +11,26 @@ from flywheel_assets.declare.features import Aggregation, FeatureView
 from flywheel_assets.declare.flywheel import Flywheel, catalog
 from flywheel_assets.declare.organize import Dimension, Fact
 from flywheel_assets.declare.rules import AS_OF, check_columns
-from flywheel_assets.errors import ColumnsError, HomeError, nearest
+from flywheel_assets.errors import ColumnsError, HomeError, MissingPartitionError, nearest
 from flywheel_assets.point_in_time import windows
-from flywheel_assets.stages.clock import DAY
+from flywheel_assets.stages.clock import DAY, closes
 from flywheel_assets.stages.features import reach, recomputed
 from flywheel_assets.stages.organize import dimension_schema, fact_schema
 from flywheel_assets.stages.seen import seen_again, spine_schema
+from flywheel_assets.stores.declared import Declared
+from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.tables import Tables
 
 UTC_TIME = pl.Datetime("us", "UTC")
-Span = tuple[date, date]
+Span = tuple[date, datetime]
 _AS_TIME = "str.to_datetime(time_unit='us', time_zone='UTC')"
 _WITH_ZONE = "cast(pl.Datetime('us')).dt.replace_time_zone('UTC')"
-_NEVER = date(9000, 1, 1)
+_NEVER = (date(9000, 1, 1), datetime(1, 1, 1, tzinfo=UTC))
+MICROSECOND = timedelta(microseconds=1)
 
 
 def declared_features(
-    tables: Tables, flywheels: Sequence[Flywheel], spine: pl.DataFrame, name: str
+    home: Home, flywheels: Sequence[Flywheel], spine: pl.DataFrame, name: str
 ) -> pl.DataFrame:
     """Compute what a flywheel's decisions see, or one feature view, for each row of a spine."""
     things = catalog(flywheels)
@@ -36,13 +39,13 @@ def declared_features(
             fitted = _fitted(spine, spine_schema(flywheel), f"flywheel {name!r}")
             suggested = {generator.name for generator in flywheel.policy.generators}
             _check_new([n for n in flywheel.descriptions if n not in suggested], spine)
-            made_of = {view: _inputs(tables, view, _span(fitted)) for view in flywheel.views}
+            made_of = {view: _inputs(home, view, _span(fitted)) for view in flywheel.views}
             return seen_again(fitted, made_of, flywheel)
     for view in things.views:
         if view.name == name:
             schema = {key: view.fact.schema[key] for key in view.entity.keys}
             fitted = _fitted(spine, schema, f"feature view {name!r}")
-            facts, dimensions = _inputs(tables, view, _span(fitted))
+            facts, dimensions = _inputs(home, view, _span(fitted))
             found = recomputed(fitted.select(*schema, AS_OF), facts, dimensions, view)
             _check_new(view.descriptions, spine)
             return fitted.with_columns(found.select(*view.descriptions).get_columns())
@@ -55,7 +58,7 @@ def declared_features(
 
 
 def ad_hoc_features(  # noqa: PLR0913, PLR0917  what is asked, of what
-    tables: Tables,
+    home: Home,
     flywheels: Sequence[Flywheel],
     spine: pl.DataFrame,
     aggregations: Sequence[Aggregation],
@@ -78,7 +81,7 @@ def ad_hoc_features(  # noqa: PLR0913, PLR0917  what is asked, of what
     longest = None if None in spans else max(w for w in spans if w is not None)
     # A midnight-aligned window begins up to a day earlier.
     back = None if longest is None else longest + DAY + fact.observation.clock_tolerance
-    rows = _read_fact(tables, fact, _span(fitted), back)
+    rows = _read_fact(home, fact, _span(fitted), back)
     return windows(rows, fitted, list(aggregations), by=keys)
 
 
@@ -113,30 +116,48 @@ def _fact(flywheels: Sequence[Flywheel], name: str | None) -> Fact:
 
 
 def _inputs(
-    tables: Tables, view: FeatureView, span: Span
+    home: Home, view: FeatureView, span: Span
 ) -> tuple[pl.DataFrame, dict[Dimension, pl.DataFrame]]:
     """Read what a view at some moments is made of, and no other partitions of its fact."""
     dimensions = {
-        d: tables.read(f"organize/dim_{d.name}", dimension_schema(d), None, span[1]).collect()
+        d: _known(home, f"organize/dim_{d.name}", dimension_schema(d), span, None)
         for d in view.dimensions
     }
-    return _read_fact(tables, view.fact, span, reach(view)), dimensions
+    return _read_fact(home, view.fact, span, reach(view)), dimensions
 
 
-def _read_fact(tables: Tables, fact: Fact, span: Span, back: timedelta | None) -> pl.DataFrame:
+def _read_fact(home: Home, fact: Fact, span: Span, back: timedelta | None) -> pl.DataFrame:
     table = f"organize/fct_{fact.name}"
-    if not tables.exists(table):
+    if not Tables(home.lakehouse).exists(table):
         raise HomeError(
             expected=f"{table}, which the features are computed from",
             found="none in this home",
             remedy="turn the flywheel first: flywheel run",
         )
-    first = None
-    days = tables.days(table)
-    # The home's first partition holds everything that was known before it.
-    if back is not None and days:
-        first = max(span[0] - math.ceil(back / DAY) * DAY, days[0])
-    return tables.read(table, fact_schema(fact), first, span[1]).collect()
+    return _known(home, table, fact_schema(fact), span, back)
+
+
+def _known(
+    home: Home, table: str, schema: Mapping[str, Any], span: Span, back: timedelta | None
+) -> pl.DataFrame:
+    """Read what was known at some moments; refuse moments that the table does not cover yet."""
+    tables = Tables(home.lakehouse)
+    first, last, days = None, span[1].date(), tables.days(table)
+    # A day on which nothing came has no partition, and was made all the same.
+    made = [epoch.last for epoch in Declared(home.declared).epochs(table)]
+    newest = max((*days, *made), default=None)
+    if newest is not None and span[1] > closes(newest):
+        raise MissingPartitionError(
+            expected=f"moments up to {closes(newest)}, which {table} covers in {home.root}",
+            found=str(span[1]),
+            remedy="ask for earlier ones, or make the days up to then once they have closed: "
+            f"flywheel run NAME --from {newest + DAY} --to {(span[1] - MICROSECOND).date()}",
+        )
+    if days:
+        # The home's first partition holds everything that was known before it.
+        first = None if back is None else max(span[0] - math.ceil(back / DAY) * DAY, days[0])
+        last = max(last, days[0])
+    return tables.read(table, schema, first, last).collect()
 
 
 def _fitted(spine: pl.DataFrame, schema: Mapping[str, Any], what: str) -> pl.DataFrame:
@@ -189,6 +210,6 @@ def _check_new(names: Iterable[str], spine: pl.DataFrame) -> None:
 
 
 def _span(spine: pl.DataFrame) -> Span:
-    """Give the days of the first and the last moment; nothing is read for no moments."""
-    days = spine[AS_OF].dt.date().drop_nulls().sort()
-    return (days[0], days[-1]) if len(days) else (_NEVER, _NEVER)
+    """Give the day of the first moment, and the last; of no moments, such as need nothing."""
+    moments = spine[AS_OF].drop_nulls().sort()
+    return (moments[0].date(), moments[-1]) if len(moments) else _NEVER

@@ -113,7 +113,8 @@ class OpenHome:
     ) -> pl.DataFrame:
         """Compute features for any entities at any moments, exactly as training would.
 
-        Only what had happened and was known before a row's moment counts.
+        Only what had happened and was known before a row's moment counts: also where that lies
+        before the home's first day, whose partition holds what was known by then.
 
         Parameters
         ----------
@@ -138,14 +139,16 @@ class OpenHome:
         ------
         HomeError
             For a name that is not declared, naming the nearest.
+        MissingPartitionError
+            For moments after the newest day that was made, naming it.
         ColumnsError, DeclarationError
             For columns that the spine or the fact lacks, or that do not fit.
         """
         computing.check_is_frame(spine)
         if isinstance(of, str):
-            return computing.declared_features(self._tables, self.flywheels, spine, of)
+            return computing.declared_features(self.home, self.flywheels, spine, of)
         asked = (of,) if isinstance(of, Aggregation) else tuple(of)
-        return computing.ad_hoc_features(self._tables, self.flywheels, spine, asked, fact, by)
+        return computing.ad_hoc_features(self.home, self.flywheels, spine, asked, fact, by)
 
     def model(
         self,
