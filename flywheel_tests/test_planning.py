@@ -124,9 +124,9 @@ def test_a_table_that_is_gone_is_missed(home: Home) -> None:
     planned_before = steps(home, [repurchase], {})
     shutil.rmtree(fact)
     days = turner._build.declared.epochs(ROWS)
-    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
+    with pytest.raises(FlywheelError, match="put its folder back from a backup, or make it again"):
         turner.force(Run((ROWS,), FIRST + DAYS, FIRST + DAYS))
-    with pytest.raises(FlywheelError, match="put its folder back, or make it again"):
+    with pytest.raises(FlywheelError, match="put its folder back from a backup, or make it again"):
         turner.force(Run(("repurchase/drift",), FIRST + DAYS, FIRST + DAYS))
     [lost] = [s for s in steps(home, [repurchase], {}) if s.change.table == ROWS]
     assert lost.ranges == ((days[0].first, days[-1].last),)

@@ -75,8 +75,18 @@ def test_performance_says_where_the_rule_decided(
 def test_impact_is_of_who_decides(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],  # noqa: F811
+    visits: Path,  # noqa: F811
 ) -> None:
     """Not of the version that was judged last, where that is another; and which it is, is said."""
+    # As many visitors as a gate wants to tell two versions apart.
+    visiting = [
+        (f"{FIRST + n * DAY} 12:00:00", who, 1 + (n * who) % 5, "web")
+        for n in range(12)
+        for who in range(30)
+        if (n + who) % 3
+    ]
+    names = ["visited at", "customer_id", "n_pages", "channel"]
+    pl.DataFrame(visiting, schema=names, orient="row").write_csv(visits)
     assert turn(0, 10).exit_code == 0
 
     def told() -> dict[str, object]:
@@ -86,7 +96,7 @@ def test_impact_is_of_who_decides(
         return found
 
     newest = told()
-    assert newest["version"] == newest["champion"]
+    assert newest["version"] == newest["champion"] != 1
     assert inside("rollback", "tea_shop", "--to", "1", "--why", "to see").exit_code == 0
     back = told()
     assert (back["version"], back["champion"]) == (1, 1)
