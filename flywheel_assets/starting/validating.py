@@ -13,7 +13,7 @@ from flywheel_assets.changes.meaning import meanings
 from flywheel_assets.changes.stages import lineage
 from flywheel_assets.declare.collect import DailyFiles, Observation
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import FILE, LINE
+from flywheel_assets.declare.rules import FILE, FILE_DAY, LINE
 from flywheel_assets.errors import DeclarationError, FlywheelError
 from flywheel_assets.stages.collect import validate
 from flywheel_assets.starting.expressions import require_expressions
@@ -124,6 +124,9 @@ def sample(observation: Observation, path: Path) -> Sample:
     newest = days[-SAMPLED_FILES:]
     first, last = (newest[0], newest[-1]) if newest else (date.min, date.max)
     raw = read_source(observation, path, first, last, start=date.min)
+    if raw is not None and days:
+        # The file before is read, too, for what of it became known a day later.
+        raw = raw.filter(pl.col(FILE_DAY) >= first)
     if raw is None or raw.is_empty():
         return Sample(observation.name, path, 0, ())
     again = _headers(raw, needed(observation, source))
