@@ -262,6 +262,22 @@ def test_luck_with_just_enough_entities_is_near_its_level() -> None:
     assert 2 <= lucky <= 22
 
 
+def test_whom_several_keys_tell_apart_is_an_entity_by_all_of_them() -> None:
+    """A thousand customers of three countries, where countries number them, are not three."""
+    (view,) = repurchase.views
+    customers = replace(view.entity, keys=("country", "customer_id"))
+    numbered = replace(
+        flywheel(minimum=0.0), features=replace(view, entity=customers, dimensions={})
+    )
+    made = rows().with_columns(
+        country=pl.col("customer_id").mod(3).replace_strict({0: "AT", 1: "CH", 2: "DE"}),
+        customer_id=pl.col("customer_id") // 3,
+    )
+    assert len(np.unique(clusters(made, numbered))) == N // 3
+    verdict = judge(numbered, made, *said(truth, noise, of=made))
+    assert verdict.promoted, verdict.reason
+
+
 def test_no_outcome_of_training_overlaps_with_the_holdout() -> None:
     """What is trained on was known when the first judged decision was made."""
     world = flywheel(holdout=timedelta(days=7))

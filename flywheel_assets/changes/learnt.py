@@ -58,7 +58,7 @@ def model_columns(flywheel: Flywheel) -> Iterator[Made]:
     action = {ACTION} if model.learner != "plain" else set()
     learnt = {*features, target, *action, *({"weight"} if model.propensity_weight else ())}
     if model.replicates:
-        learnt.add(flywheel.entity.keys[0])
+        learnt |= {*flywheel.whose}
     judged = {"reward", ACTION, "propensity"} if model.metric == "qini" else {target, *action}
     there = columns(rows, [ROWS])
     told = columns(rows, ["outcome"] if target == "outcome" else [])
@@ -75,7 +75,7 @@ def model_columns(flywheel: Flywheel) -> Iterator[Made]:
     compared = columns(table, ["value", "champion_version"])
     for name in ("champion_value", "gain"):
         yield made(table, name, compared)
-    whose = columns(rows, flywheel.entity.keys[:1])  # intervals draw entities, not rows
+    whose = columns(rows, flywheel.whose)  # intervals draw entities, not rows
     for name in ("gain_lower", "gain_upper"):
         yield made(table, name, compared, whose)
     if target == "outcome":
@@ -145,7 +145,7 @@ def performance_columns(flywheel: Flywheel) -> Iterator[Made]:
     yield made(
         table,
         "alternatives",
-        columns(rows, {*looked_at, flywheel.entity.keys[0], "reward", "propensity", ACTION}),
+        columns(rows, {*looked_at, *flywheel.whose, "reward", "propensity", ACTION}),
         columns(f"{flywheel.name}/model", ["version", "promoted"]),
         there,
     )

@@ -169,6 +169,12 @@ class Flywheel:
         return candidates.entity if isinstance(candidates, Pairs) else self.views[0].entity
 
     @property
+    def whose(self) -> tuple[str, ...]:
+        """The keys by which decisions hang together: all of an entity's, the first of pairs'."""
+        keys = self.entity.keys
+        return keys[:1] if isinstance(self.policy.candidates, Pairs) else keys
+
+    @property
     def key_types(self) -> dict[str, Any]:
         """The entity's keys -> their Polars data types."""
         types = self.outcome.fact.schema

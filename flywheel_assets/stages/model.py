@@ -45,7 +45,7 @@ def training_columns(flywheel: Flywheel) -> tuple[str, ...]:
     """Name the columns of the training set that `train` reads: for replicates, entities, too."""
     needed = [PARTITION, DECISION_ID, "action", LABEL, REWARD, WEIGHT, *inputs(flywheel)]
     if flywheel.model.replicates:
-        needed.append(flywheel.entity.keys[0])
+        needed += flywheel.whose
     return tuple(dict.fromkeys(needed))
 
 

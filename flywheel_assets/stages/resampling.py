@@ -41,7 +41,7 @@ class Interval:
 
 def clusters(rows: pl.DataFrame, flywheel: Flywheel) -> npt.NDArray[np.int64]:
     """Give each row the number of its entity; of pairs, that of the first of them, (n_rows,)."""
-    key = rows[flywheel.entity.keys[0]]
+    key = rows.select(pl.struct(flywheel.whose)).to_series()
     return key.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
 
 
