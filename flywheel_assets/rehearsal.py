@@ -46,7 +46,12 @@ from flywheel_assets.stages.parsing import LINKS, SAID
 from flywheel_assets.stages.policy import decide
 from flywheel_assets.stages.predicted import Predicted, Scorer
 from flywheel_assets.stages.received import API
-from flywheel_assets.stages.training_set import decided_on, training_schema, training_set
+from flywheel_assets.stages.training_set import (
+    ahead,
+    decided_on,
+    training_schema,
+    training_set,
+)
 
 if TYPE_CHECKING:
     from flywheel_assets.stages.learners import Trained
@@ -151,7 +156,7 @@ class Rehearsal:
             return
         exposure = (outcome.exposure,) if outcome.exposure else ()
         followed, *exposures = (
-            self._tables.fact(fact, decided) for fact in (outcome.fact, *exposure)
+            self._tables.fact(fact, decided - ahead(fact)) for fact in (outcome.fact, *exposure)
         )
         self._matured[day] = training_set(made, snapshots, followed, self.flywheel, *exposures)
         self._matured.pop(day - model.training_window, None)

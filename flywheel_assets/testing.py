@@ -26,7 +26,7 @@ from flywheel_assets.stages.collect import CONFLICT, validate
 from flywheel_assets.stages.features import at_moments
 from flywheel_assets.stages.parsing import LINKS
 from flywheel_assets.stages.received import API
-from flywheel_assets.stages.training_set import LABEL, REWARD, training_set
+from flywheel_assets.stages.training_set import LABEL, REWARD, ahead, training_set
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -147,9 +147,9 @@ class Rows:
         rows = training_set(
             as_observed(decided.decisions, flywheel),
             {view: tables.features(view, day) for view in flywheel.views},
-            tables.fact(outcome.fact, day),
+            tables.fact(outcome.fact, day - ahead(outcome.fact)),
             flywheel,
-            *(tables.fact(fact, day) for fact in exposure),
+            *(tables.fact(fact, day - ahead(fact)) for fact in exposure),
         )
         return rows.select(*flywheel.entity.keys, "decision_id", "action", LABEL, REWARD)
 

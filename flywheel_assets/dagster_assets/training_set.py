@@ -21,6 +21,7 @@ from flywheel_assets.stages.features import reach
 from flywheel_assets.stages.organize import fact_schema
 from flywheel_assets.stages.seen import seen_again, spine_schema
 from flywheel_assets.stages.training_set import (
+    ahead,
     decided_on,
     followed_schema,
     training_schema,
@@ -60,7 +61,8 @@ def _needs(flywheel: Flywheel, first: date, last: date) -> Iterator[tuple[str, d
     decided, newest = decided_on(flywheel, first), decided_on(flywheel, last)
     yield "organize/fct_decision", decided + DAY, newest + DAY
     yield from ((f"features/{view.name}", decided, newest) for view in flywheel.views)
-    yield from ((f"organize/fct_{fact.name}", decided, last) for fact in _followers(flywheel))
+    for fact in _followers(flywheel):
+        yield f"organize/fct_{fact.name}", decided - ahead(fact), last
 
 
 def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.DataFrame:
@@ -74,7 +76,7 @@ def _assemble(build: Build, flywheel: Flywheel, first: date, last: date) -> pl.D
         build.tables.read(
             f"organize/fct_{fact.name}",
             followed_schema(flywheel) if fact is outcome else fact_schema(fact),
-            decided,
+            decided - ahead(fact),
             last,
         )
         for fact in _followers(flywheel)
@@ -129,7 +131,7 @@ def _deps(flywheel: Flywheel) -> Iterator[dg.AssetDep]:
         back = reach(view)
         _widen(reaches, f"organize/fct_{view.fact.name}", back and matures + back)
     for fact in _followers(flywheel):
-        _widen(reaches, f"organize/fct_{fact.name}", matures)
+        _widen(reaches, f"organize/fct_{fact.name}", matures + ahead(fact))
     yield from (before(key, back) for key, back in reaches.items())
     dimensions = dict.fromkeys(d.name for view in flywheel.views for d in view.dimensions)
     yield from (before(f"organize/dim_{name}") for name in dimensions)

@@ -1,7 +1,8 @@
 """Training set: matured decisions with the features they saw and what came of them."""
 
+import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from flywheel_assets.declare.features import Aggregation
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.learn import Outcome
+from flywheel_assets.declare.organize import Fact
 from flywheel_assets.declare.rules import (
     AS_OF,
     CORRECTS,
@@ -57,6 +59,21 @@ def decided_on(flywheel: Flywheel, matured: date) -> date:
     return matured - flywheel.outcome.matures_after
 
 
+def ahead(fact: Fact) -> timedelta:
+    """Say how many partitions before a decision's there may be rows of what follows it.
+
+    A row may be known so long before it happens as the clock tolerance of its observation says; a
+    decision is made when its own partition closes.
+
+    Examples
+    --------
+    >>> from flywheel_assets.flywheels.repurchase import repurchase
+    >>> ahead(repurchase.outcome.fact)
+    datetime.timedelta(0)
+    """
+    return max(math.ceil(fact.observation.clock_tolerance / DAY) - 1, 0) * DAY
+
+
 def training_set(
     decisions: pl.DataFrame,
     snapshots: Snapshots,
@@ -74,8 +91,8 @@ def training_set(
     snapshots : mapping of FeatureView to DataFrame
         The views' partitions of the days that they were decided for: what they saw.
     facts : DataFrame
-        Rows of the outcome's fact from the first decision's horizon to what was known when the last
-        one matured; `followed_schema` names the columns that are looked at.
+        Rows of the outcome's fact, from `ahead` before the first decision's partition to what was
+        known when the last one matured; `followed_schema` names the columns that are looked at.
     exposures : DataFrame, optional
         Rows of the outcome's exposure, of the same days: without one no decision was carried out.
 
