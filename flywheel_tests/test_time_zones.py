@@ -142,3 +142,25 @@ def test_a_time_with_an_offset_has_the_date_of_the_zone() -> None:
     source = TableFile(path="x", event_time="at", time_zone="America/Santiago")
     dates = parse_time(pl.col("at"), pl.String(), pl.Date(), source)
     assert texts.select(dates)["at"].to_list() == [date(2025, 6, 1), date(2025, 6, 2)]
+
+
+def test_a_known_at_that_nobody_can_read_is_not_the_files_day(tmp_path: Path) -> None:
+    """It is rejected for what it is, late news and news of the day alike; so is one left out."""
+    source = DailyFiles(path=str(tmp_path), event_time="at", known_at="seen")
+    lines = (
+        "1,a,1,2026-01-05 10:00:00,2026-01-05 11:00:00",
+        "2,a,1,2026-01-05 10:00:00,soon",
+        "3,a,1,2026-01-03 10:00:00,soon",
+        "4,a,1,2026-01-03 10:00:00,",
+    )
+    text = "\n".join(("visitor_id,page,seconds,at,seen", *lines, ""))
+    (tmp_path / "2026-01-05.csv").write_text(text)
+    day = date(2026, 1, 5)
+    found = read_source(replace(click, source=source), tmp_path, day, day, start=day)
+    assert found is not None
+    assert validate(found, click, source)["reason"].to_list() == [
+        None,
+        "seen: expected a time, found soon",
+        "seen: expected a time, found soon",
+        "seen: expected a time, found nothing",
+    ]

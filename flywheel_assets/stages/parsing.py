@@ -105,7 +105,8 @@ def dated(source: Source) -> list[pl.Expr]:
         if source.known_at is None:
             known = pl.max_horizontal(event + source.delay, arrived)
         else:
-            known = pl.max_horizontal(known, arrived)
+            # The greatest of a time that nobody can read and another would be the other.
+            known = pl.when(known.is_not_null()).then(pl.max_horizontal(known, arrived))
     else:
         if source.event_time is None:
             event = known
