@@ -145,13 +145,18 @@ def test_a_time_with_an_offset_has_the_date_of_the_zone() -> None:
 
 
 def test_a_known_at_that_nobody_can_read_is_not_the_files_day(tmp_path: Path) -> None:
-    """It is rejected for what it is, late news and news of the day alike; so is one left out."""
+    """It is rejected for what it is, late news and news of the day alike; so is one left out.
+
+    One that can be read is not complained of where it is the event that nothing dates.
+    """
     source = DailyFiles(path=str(tmp_path), event_time="at", known_at="seen")
     lines = (
         "1,a,1,2026-01-05 10:00:00,2026-01-05 11:00:00",
         "2,a,1,2026-01-05 10:00:00,soon",
         "3,a,1,2026-01-03 10:00:00,soon",
         "4,a,1,2026-01-03 10:00:00,",
+        "5,a,1,soon,2026-01-05 11:00:00",
+        "6,a,1,soon,later",
     )
     text = "\n".join(("visitor_id,page,seconds,at,seen", *lines, ""))
     (tmp_path / "2026-01-05.csv").write_text(text)
@@ -163,4 +168,6 @@ def test_a_known_at_that_nobody_can_read_is_not_the_files_day(tmp_path: Path) ->
         "seen: expected a time, found soon",
         "seen: expected a time, found soon",
         "seen: expected a time, found nothing",
+        "at: expected a time, found soon",
+        "at: expected a time, found soon; seen: expected a time, found later",
     ]

@@ -57,11 +57,12 @@ def _broken(field: Field, column: str) -> list[Broken]:
 def _broken_times(source: Source, tolerance: timedelta) -> list[Broken]:
     event, known = pl.col("=event_time"), pl.col("=known_at")
     broken: list[Broken] = []
-    for column, parsed in ((source.event_time, event), (source.known_at, known)):
+    unread = ((source.event_time, event.is_null()), (source.known_at, pl.col("=unheard")))
+    for column, wrong in unread:
         if column is not None:
             found = pl.col(column).cast(pl.String).fill_null("nothing")
             said = pl.format(f"{column}: expected a time, found {{}}", found)
-            broken.append((parsed.is_null(), said))
+            broken.append((wrong, said))
     future = event > known + tolerance
     if isinstance(source, BY_DAY):
         # A file's day is the product's; the day of a row that was read is ours.

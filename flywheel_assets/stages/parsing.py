@@ -116,4 +116,5 @@ def dated(source: Source) -> list[pl.Expr]:
     return [
         event.alias("=event_time"),
         pl.when(event.is_not_null()).then(known).alias("=known_at"),
+        pl.col("=known_at").is_null().alias("=unheard"),
     ]
