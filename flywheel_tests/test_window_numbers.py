@@ -113,6 +113,13 @@ def test_integers_are_exact() -> None:
     assert found.row(0)[2:] == (2 * big + 1, big)
     with pytest.raises(ColumnsError, match="Float64"):
         windows(timeline([2**62, 2**62]), at(2), [ask("sum")], by=["entity"])
+    for n_bits, dtype in ((31, pl.Int32), (32, pl.UInt32), (63, pl.Int64)):
+        most = pl.Series([2**n_bits - 1, 1], dtype=dtype)
+        asked = [ask("sum", by="word")]
+        with pytest.raises(ColumnsError, match=f"found a sum of {2**n_bits}"):
+            windows(timeline(most, word="a"), at(2), asked, by=["entity"])
+        fits = windows(timeline(most, word=["a", "b"]), at(2), asked, by=["entity"])["sum"]
+        assert [pair["value"] for pair in fits[0]] == most.to_list()
     apart = timeline([2**63 - 1, 3]).with_columns(entity=pl.Series([1, 2]))
     assert windows(apart, at(2), [ask("sum")], by=["entity"])["sum"].to_list() == [2**63 - 1]
 

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flywheel_assets.declare.features import Aggregation
+from flywheel_assets.errors import ColumnsError
 from flywheel_assets.point_in_time.channel import Channel
 from flywheel_assets.point_in_time.memory import zeros
 
@@ -33,6 +34,11 @@ def listed(
     ----------
     counts : ndarray of int64, (n_queries,)
         How many rows each window holds, in the order of the spine.
+
+    Raises
+    ------
+    ColumnsError
+        For integers whose sum does not fit into their type.
     """
     few = (
         aggregation.n
@@ -88,12 +94,31 @@ def _summed_up(frame: pl.DataFrame, aggregation: Aggregation) -> pl.DataFrame:
         counted = frame.group_by(*keys, _VALUE).len()
         descending = [False] * len(keys) + [True, False]
         frame = counted.sort(*keys, "len", _VALUE, descending=descending)
+    elif aggregation.function == "sum":
+        _check_overflow(frame, keys, aggregation)
     found = frame.group_by(keys, maintain_order=True).agg(_expression(aggregation).alias(_VALUE))
     if aggregation.by is None:
         return found
     pair = pl.struct(pl.col(_KEY).alias(aggregation.by), _VALUE).alias(_VALUE)
     ordered = found.sort(keys).select(_QUERY, pair)
     return ordered.group_by(_QUERY, maintain_order=True).agg(_VALUE)
+
+
+def _check_overflow(frame: pl.DataFrame, keys: list[str], aggregation: Aggregation) -> None:
+    dtype = frame.schema[_VALUE]
+    if not dtype.is_integer():
+        return
+    value = pl.col(_VALUE)
+    # Polars sums integers of 32 bits and more in their own type, around its end and on.
+    sums = frame.group_by(keys).agg(value.sum(), exact=value.cast(pl.Int128).sum())
+    wrong = sums.filter(value != pl.col("exact"))["exact"]
+    if wrong.len():
+        raise ColumnsError(
+            expected=f"integers in {aggregation.column!r} whose sums by {aggregation.by!r} fit "
+            f"into {dtype}",
+            found=f"a sum of {wrong[0]}",
+            remedy=f"sum pl.col({aggregation.column!r}).cast(pl.Float64) instead",
+        )
 
 
 def _expression(aggregation: Aggregation) -> pl.Expr:  # noqa: PLR0911  a case each

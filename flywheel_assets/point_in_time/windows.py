@@ -53,7 +53,8 @@ def windows(  # noqa: PLR0913  two frames, what to compute, and how the two fit 
     DataFrame, (n_rows, ...)
         The spine as it is, each row once and in its order, and one column for each aggregation.
         Counts, and sums of integers, are Int64; means and deviations Float64; extremes and values
-        have the type of their column. Integer sums are exact; in floating-point ones what rounding
+        have the type of their column, as have sums of wider integers and of floats in the lists of
+        a secondary key. Integer sums are exact, or refused; in floating-point ones what rounding
         loses is given back, so that they do not depend on what else is computed.
 
     Raises
