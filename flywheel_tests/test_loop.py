@@ -145,6 +145,18 @@ def test_a_missing_day_is_named(orders: Path, tmp_path: Path) -> None:
         turner._execute(Run(("organize/fct_order_line",), FIRST, FIRST))
 
 
+def test_a_missing_day_of_a_dimension_is_named(orders: Path, tmp_path: Path) -> None:
+    """Features are not made without what a day told of attributes; with it they are."""
+    turner = spin(tmp_path / "home", orders, FIRST)
+    second = FIRST + DAY
+    collected = ("collect/order_line", "collect/order_line_rejected")
+    turner._execute(Run((*collected, "organize/fct_order_line"), second, second))
+    features = Run(("features/customer_orders",), second, second)
+    with pytest.raises(FlywheelError, match=r"organize/dim_customer .*1 day without it"):
+        turner._execute(features)
+    turner._execute(replace(features, assets=("organize/dim_customer", *features.assets)))
+
+
 DISTURBED = FIRST + 15 * DAY
 
 

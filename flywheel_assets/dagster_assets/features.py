@@ -42,7 +42,11 @@ def features_asset(build: Build, view: FeatureView) -> dg.AssetsDefinition:
         ),
         schema,
         stage="features",
-        needs=lambda first, last: [(fact, oldest(build, view, first), last)],
+        needs=lambda first, last: [
+            (fact, oldest(build, view, first), last),
+            # An attribute holds until it changes, however long ago it was told.
+            *((f"organize/dim_{d.name}", build.settings.start, last) for d in view.dimensions),
+        ],
         make=make,
         check=lambda frame: checks.features(frame, view.entity.keys),
         show=lambda frame: {"distributions": dg.MetadataValue.md(_summary(frame, view))},
