@@ -47,13 +47,10 @@ def snapshot(
     >>> snapshot(events, [day(9)], [week], by=["customer"]).rows()
     [(datetime.datetime(2026, 1, 9, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), 8, 1)]
     """
-    spans = [a.window for a in aggregations]
-    longest = None if None in spans else max((s for s in spans if s), default=None)
-    aligned = any(a.aligned for a in aggregations if a.window == longest)
     name = "seen"
     while any(a.name == name for a in aggregations):
         name += "_"
-    seen = Aggregation(name=name, function="count", window=longest, aligned=aligned)
+    seen = seen_rows(aggregations, name)
     entities = events.select(by).unique().sort(by)
     schema = {AS_OF: events.schema[EVENT_TIME]}
     frames = [
@@ -69,6 +66,22 @@ def snapshot(
         for some in _batches(moments, entities.height)
     ]
     return pl.concat(frames)
+
+
+def seen_rows(aggregations: Sequence[Aggregation], name: str) -> Aggregation:
+    """Count the rows in the longest of some windows: an entity without any is in no snapshot.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> day = Aggregation(name="n_1d", function="count", window=timedelta(days=1), aligned=True)
+    >>> seen_rows([day], "seen").aligned
+    True
+    """
+    spans = [a.window for a in aggregations]
+    longest = None if None in spans else max((s for s in spans if s), default=None)
+    aligned = any(a.aligned for a in aggregations if a.window == longest)
+    return Aggregation(name=name, function="count", window=longest, aligned=aligned)
 
 
 def _batches(moments: Sequence[datetime], n_entities: int) -> Iterator[Sequence[datetime]]:

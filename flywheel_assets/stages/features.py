@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import polars as pl
 
-from flywheel_assets.declare.features import Aggregation, FeatureView
+from flywheel_assets.declare.features import FeatureView
 from flywheel_assets.declare.organize import Dimension
 from flywheel_assets.declare.rules import AS_OF, PARTITION
 from flywheel_assets.point_in_time import snapshot, windows
+from flywheel_assets.point_in_time.snapshot import seen_rows
 from flywheel_assets.stages.clock import DAY, closes
 from flywheel_assets.stages.organize import dimension_schema, fact_schema, looked_up
 
@@ -88,7 +89,7 @@ def recomputed(
         The spine's rows in their order, with the features in the declared order: null where the
         view has no row for the entity at that moment.
     """
-    there = Aggregation(name=_THERE, function="count", window=view.longest_window)
+    there = seen_rows(view.aggregations, _THERE)
     frame = windows(facts, spine, (*view.aggregations, there), by=view.entity.keys)
     in_view = pl.when(pl.col(_THERE) > 0)
     return _completed(frame, dimensions, view).select(
