@@ -239,6 +239,11 @@ class Dimension:
     Where the observation's source is a daily full dump, what is gone from a day that has one is
     closed from that day on, not deleted. Whose record breaks its contract is not gone, nor is who
     was changed so late that it is known on the next day: a dump is its file.
+
+    What was told of an entity holds until something newer is told of it. A correction that says
+    the moment of its original replaces that; a retraction takes no attribute back, nor does a
+    correction that says an earlier moment or another entity: tell what holds by one more
+    observation.
     """
 
     name: str
