@@ -310,7 +310,8 @@ class Observation:
     id_fields : tuple of str
         The fields that tell one observation from another, ``event_time`` always among them. Two
         records with the same are one observation, counted once; one with other content than the
-        first is rejected, and may be logged as a correction. All fields, if left out.
+        first is rejected, and may be logged as a correction. All fields, if left out. Their order
+        is part of the ids: in another, a record that is told again is another observation.
     duplicates_within : timedelta
         How far apart in known days a record may be sent again and still be recognised; so long
         the inbox keeps the ids of what was collected.
