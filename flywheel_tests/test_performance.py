@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flywheel_assets import Arm, Arms, Flywheel
+from flywheel_assets import Arm, Arms, Flywheel, Slate, Threshold, TopK
 from flywheel_assets.flywheels.repurchase import contact_policy, repurchase
 from flywheel_assets.stages.performance import performance
+from flywheel_tests.shelf import shelf
 
 DAY = date(2026, 2, 5)
 
@@ -98,3 +99,32 @@ def test_uplift_stands_beside_the_auc() -> None:
     assert score["qini"].item() > 0.05
     assert opposite["qini"].item() < -0.05
     assert score["uplift_at_k"].item() == 1.0
+
+
+def test_precision_is_of_as_many_as_the_policy_acts_on() -> None:
+    """The best of each slate, as many as were above a level, one of each unit that is limited."""
+    two = matured(
+        40,
+        outcome=pl.Series([1, 1, 0, 0] * 10),
+        score=pl.Series([4.0, 3.0, 2.0, 1.0] * 10),
+        customer_id=pl.int_range(40) // 4,
+    )
+    slates = performance(two, shelf(allocation=Slate(size=2, per="customer_id")))
+    assert slates["precision_at_capacity"].item() == 1.0
+    one_of_a_kind = Slate(size=2, per="customer_id", at_most={"item_id": 1})
+    kinds = two.with_columns(item_id=pl.Series(["i0", "i0", "i3", None] * 10))
+    limited = performance(kinds, shelf(allocation=one_of_a_kind))
+    assert limited["precision_at_capacity"].item() == 0.5
+
+    def by(allocation: Threshold | TopK) -> Flywheel:
+        policy = replace(contact_policy, allocation=allocation, exploration=None, baselines={})
+        return replace(repurchase, decisions=policy)
+
+    tenth = two.with_columns(action=pl.Series(["contact", "hold", "hold", "hold"] * 10))
+    above = performance(tenth, by(Threshold(at=3.5, action="contact")))
+    assert above["precision_at_capacity"].item() == 1.0
+    each = performance(two, by(TopK(capacity=40, action="contact", each="customer_id")))
+    assert each["precision_at_capacity"].item() == 1.0
+    nobody = tenth.with_columns(action=pl.lit("hold"))
+    none = performance(nobody, by(Threshold(at=5, action="contact")))
+    assert none["precision_at_capacity"].item() is None

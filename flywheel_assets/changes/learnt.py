@@ -123,7 +123,8 @@ def performance_columns(flywheel: Flywheel) -> Iterator[Made]:
     ranked = {"score", *(roots(*policy.baselines.values()) & known)}
     arms = isinstance(policy.allocation, Arms)
     uplift = set() if arms else {*ranked, "reward", ACTION, "propensity"}
-    best = {*ranked, "outcome"} if policy.capacity else {"outcome"}
+    shared = {*allocated_by(policy)} & known if policy.competing else {ACTION}
+    best = {"outcome"} if arms else {"outcome", *ranked, *shared}
     yield Made(Column(table, "ranking"), frozenset())
     counted = {"n_decisions", "acted"}
     for name, of in {

@@ -75,9 +75,9 @@ def performance(
         return
     shown = Table("ranking", "decisions", "ROC AUC", "precision at capacity")
     for row in ranked.iter_rows(named=True):
-        auc = "-" if row["roc_auc"] is None else f"{row['roc_auc']:.4f}"
-        precision = f"{row['precision_at_capacity']:.4f}"
-        shown.add_row(row["ranking"], f"{row['n_decisions']:,}", auc, precision)
+        known = (row["roc_auc"], row["precision_at_capacity"])
+        figures = ("-" if value is None else f"{value:.4f}" for value in known)
+        shown.add_row(row["ranking"], f"{row['n_decisions']:,}", *figures)
     console.print(shown)
     say(_who_decided(ruled, n_days))
 

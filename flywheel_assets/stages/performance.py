@@ -6,14 +6,15 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from flywheel_assets.declare.allocate import Arms
+from flywheel_assets.declare.allocate import Arms, Slate, Threshold
+from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
-from flywheel_assets.declare.rules import AS_OF, PARTITION
+from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
 from flywheel_assets.stages.decisions import DECIDED_AT
 from flywheel_assets.stages.metrics import qini, roc_auc, uplift_at_k
 from flywheel_assets.stages.training_set import LABEL, REWARD, decided_on
 
-SCORE = "score"
+SCORE, _VALUE = "score", "_value"
 PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "ranking": pl.String(),
@@ -74,24 +75,21 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
     -------
     DataFrame
         ``ranking``, ``n_decisions``, ``roc_auc`` over all rows at once, and
-        ``precision_at_capacity``: the outcome rate of each day's best, averaged over all of them.
+        ``precision_at_capacity``: the outcome rate of each day's best, averaged over all of them;
+        as many as the policy acts on, and under its limits: of a slate its best items, of a card
+        its best transaction. With arms all are acted on.
         ``qini`` and ``uplift_at_k``, of the reward and for a k of .3: null with arms, and where
         chance decided too little to tell.
     """
-    capacity = flywheel.policy.capacity
     found = []
     for name, values in _rankings(matured, flywheel):
-        ranked = matured.select(PARTITION, "decision_id", LABEL, values.alias("value"))
-        best = ranked.sort(
-            PARTITION, "value", "decision_id", descending=[False, True, False], nulls_last=True
-        )
-        top = best.group_by(PARTITION).head(capacity) if capacity else best
+        ranked = matured.with_columns(values.alias(_VALUE), pl.col(DECIDED_AT).alias(AS_OF))
         found.append(
             {
                 "ranking": name,
                 "n_decisions": matured.height,
                 "roc_auc": _auc(ranked),
-                "precision_at_capacity": top[LABEL].mean(),
+                "precision_at_capacity": _acted_on(ranked, flywheel.policy)[LABEL].mean(),
                 **_uplift(matured, values, flywheel),
             }
         )
@@ -124,6 +122,28 @@ def _lowest_unknown(values: pl.Series) -> pl.Series:
     The metrics depend on the order alone, and nothing is below an infinity but by rank.
     """
     return values.fill_nan(None).rank("dense").cast(pl.Float64).fill_null(0.0)
+
+
+def _acted_on(ranked: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Keep those whom the policy would act on by a ranking alone, with nothing left to chance.
+
+    By a level as many as it acted on: of another ranking's values the level says nothing.
+    """
+    allocation, by = policy.allocation, [PARTITION]
+    best = ranked.sort(_VALUE, DECISION_ID, descending=[True, False])
+    place = pl.int_range(pl.len())
+    if isinstance(allocation, Arms):
+        return best
+    if isinstance(allocation, Threshold):
+        acts = pl.col("action") != policy.actions[-1]
+        return best.filter(place.over(by) < acts.sum().over(by))
+    if isinstance(allocation, Slate):
+        by, places, limits = [*by, allocation.per], allocation.size, dict(allocation.at_most)
+    else:
+        places, limits = allocation.capacity, {allocation.each: 1} if allocation.each else {}
+    for column, most in limits.items():
+        best = best.filter(pl.col(column).is_null() | (place.over([*by, column]) < most))
+    return best.filter(place.over(by) < places)
 
 
 def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
@@ -168,4 +188,4 @@ def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[s
 def _auc(ranked: pl.DataFrame) -> float | None:
     if ranked[LABEL].n_unique() < 2:  # noqa: PLR2004  both outcomes
         return None
-    return roc_auc(ranked[LABEL].to_numpy(), ranked["value"].to_numpy())
+    return roc_auc(ranked[LABEL].to_numpy(), ranked[_VALUE].to_numpy())
