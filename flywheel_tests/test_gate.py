@@ -348,10 +348,17 @@ def gone(seen: pl.DataFrame) -> Predicted:
     raise UnfitModelError(expected="all", found="no recency_days", remedy="train again")
 
 
+def overflows(seen: pl.DataFrame) -> Floats:
+    """Score some beyond all numbers, as a regression of logarithms does far from what it learnt."""
+    return np.where(truth(seen) > 0.5, np.inf, 0.1)
+
+
 @pytest.mark.parametrize(
     ("champion", "model", "policy", "why"),
     [
         (gone, {}, {}, "no recency_days"),
+        (says(overflows), {}, {}, "scores are NaN or infinite"),
+        (says(overflows), {"metric": "rmse"}, {}, "scores are NaN or infinite"),
         (says(noise), {"learner": "t"}, {"rank_by": "uplift"}, "found 1 columns"),
         (says(noise), {"replicates": 5}, {"exploration": Thompson()}, "has replicates"),
         (says(noise), {"learner": "t", "metric": "qini", "gate": ANY}, {}, "nothing of actions"),

@@ -81,9 +81,8 @@ def judge(
     model, gate = flywheel.model, flywheel.model.gate
     standing = None if isinstance(champion, str) else champion
     alone = f"; the champion could not be compared: {champion}" if champion is not standing else ""
-    for said in (shown.expected, shown.replicates):
-        if said is not None and not np.isfinite(said).all():
-            return refused(f"{int((~np.isfinite(said)).sum())} scores are NaN or infinite")
+    if unknown := _not_finite(shown):
+        return refused(unknown)
     value = measure(model.metric, holdout, shown, flywheel)
     if not np.isfinite(value):
         return refused(f"{model.metric} is not defined on the {holdout.height} holdout decisions")
@@ -116,7 +115,15 @@ def compared_with(
         return str(error)
     if flywheel.model.metric == "qini" and said.expected.shape[1] == 1:
         return "it knows nothing of actions, and qini is of what they change"
-    return said
+    return _not_finite(said) or said
+
+
+def _not_finite(said: Predicted) -> str | None:
+    """Say how many scores are no numbers, by which nothing can be decided either."""
+    for scores in (said.expected, said.replicates):
+        if scores is not None and not np.isfinite(scores).all():
+            return f"{int((~np.isfinite(scores)).sum())} scores are NaN or infinite"
+    return None
 
 
 def _measured(
