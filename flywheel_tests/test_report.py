@@ -24,14 +24,14 @@ from flywheel_assets.report import page, write
 from flywheel_assets.report.champions import Champions
 from flywheel_assets.report.drifting import Drifting
 from flywheel_assets.report.flow import Flow
-from flywheel_assets.report.ranking import ranking
+from flywheel_assets.report.ranking import calibration_of, ranking
 from flywheel_assets.report.story import earned, matters
 from flywheel_assets.report.worth import Worth, worth
 from flywheel_assets.stages.alternatives import ALTERNATIVES_SCHEMA, alternatives
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.drift import DRIFT_SCHEMA
 from flywheel_assets.stages.importance import IMPORTANCE_SCHEMA
-from flywheel_assets.stages.metrics import average_precision, roc_auc
+from flywheel_assets.stages.metrics import average_precision, expected_calibration_error, roc_auc
 from flywheel_assets.stages.performance import PERFORMANCE_SCHEMA, performance
 from flywheel_assets.stages.policy import chances
 from flywheel_assets.stages.training_set import training_schema
@@ -263,6 +263,18 @@ def test_the_curves_are_those_of_the_metrics(tmp_path: Path) -> None:
     found = ranking(Tables(home.lakehouse), repurchase, FIRST + 5 * DAY)
     assert found.rare
     assert found.area == pytest.approx(average_precision(rare, few["score"].to_numpy()))
+
+
+def test_of_one_score_as_much_comes_true_in_every_group() -> None:
+    """A probability that takes few values is drawn as right as it is: ties are not parted."""
+    score = np.repeat([0.2, 0.6], 500)
+    label = np.tile([1, 0, 0, 0, 0], 100).tolist() + np.tile([1, 1, 1, 0, 0], 100).tolist()
+    found = calibration_of(pl.DataFrame({"score": score, "outcome": label}))
+    assert found["said"].to_list() == pytest.approx([0.2, 0.6])
+    assert found["came"].to_list() == pytest.approx([0.2, 0.6])
+    assert found["n_rows"].to_list() == [500, 500]
+    error = expected_calibration_error(np.array(label), score)
+    assert error == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_daily_job_writes_it(spun: Turner) -> None:

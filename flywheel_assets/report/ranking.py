@@ -15,6 +15,7 @@ from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import PARTITION
 from flywheel_assets.stages.decisions import decision_schema
 from flywheel_assets.stages.drift import scored_by_probability
+from flywheel_assets.stages.metrics import calibration_bins
 from flywheel_assets.stages.training_set import LABEL, training_schema
 from flywheel_assets.stores.tables import Tables
 
@@ -38,8 +39,8 @@ class Ranking:
     rate : float, optional
         The outcome's.
     calibration : DataFrame
-        ``said``, ``came``, ``n_rows`` of ten groups of equal size; empty where the score is no
-        probability of the outcome.
+        ``said``, ``came``, ``n_rows`` of ten groups of about as many rows; empty where the score is
+        no probability of the outcome.
     """
 
     curve: pl.DataFrame
@@ -136,13 +137,21 @@ def curve_of(
 
 
 def calibration_of(judged: pl.DataFrame) -> pl.DataFrame:
-    """Give ``said``, ``came``, ``n_rows`` of ten groups of equal size, by ``score``."""
+    """Give ``said``, ``came``, ``n_rows`` of ten groups by ``score``, in the bins of its error.
+
+    Groups are of about as many rows each. Rows of one score are in one group: to part them would be
+    to say that of one number less and more came true.
+
+    Examples
+    --------
+    >>> calibration_of(pl.DataFrame({"score": [0.5] * 20, LABEL: [0, 1] * 10})).rows()
+    [(0.5, 0.5, 20)]
+    """
     if judged.is_empty():
         return pl.DataFrame(schema={"said": pl.Float64, "came": pl.Float64, "n_rows": pl.Int64})
-    ordered = judged.select("score", LABEL).sort("score", LABEL)
-    group = (pl.int_range(pl.len()) * _BINS // pl.len()).alias("group")
+    group = pl.Series("group", calibration_bins(judged["score"].to_numpy(), _BINS))
     return (
-        ordered.group_by(group)
+        judged.group_by(group)
         .agg(
             pl.col("score").mean().alias("said"),
             pl.col(LABEL).mean().alias("came"),

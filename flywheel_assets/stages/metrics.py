@@ -227,6 +227,18 @@ def uplift_at_k(
     return float(gain[at] / share[at])
 
 
+def calibration_bins(score: Floats, bins: int = 10) -> npt.NDArray[np.int64]:
+    """Give each row the number of its bin, (n_rows,): of about as many rows, equals together.
+
+    Examples
+    --------
+    >>> calibration_bins(np.array([0.1, 0.2, 0.2, 0.2, 0.9]), 3).tolist()
+    [0, 0, 0, 0, 1]
+    """
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
+    return np.searchsorted(edges, score, side="left").astype(np.int64)
+
+
 def expected_calibration_error(label: Values, score: Floats, bins: int = 10) -> float:
     """Compute by how much probabilities are off, on the mean over rows; 0 to 1.
 
@@ -242,8 +254,7 @@ def expected_calibration_error(label: Values, score: Floats, bins: int = 10) -> 
     """
     if not len(score):
         return float("nan")
-    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
-    number = np.searchsorted(edges, score, side="left")
+    number = calibration_bins(score, bins)
     rows = np.bincount(number)
     off = np.bincount(number, weights=score) - np.bincount(number, weights=label)
     return float(np.abs(off).sum() / rows.sum())
