@@ -16,7 +16,7 @@ from flywheel_assets import DeclarationError, TrainingError, UnfitModelError
 from flywheel_assets.stages.learners import Weighted
 from flywheel_assets.stages.metrics import expected_calibration_error
 from flywheel_assets.stages.model import rows_digest, scorer, train
-from flywheel_tests.logged import BASE, DAY, EFFECT, flywheel, log
+from flywheel_tests.logged import BASE, DAY, EFFECT, Floats, flywheel, log
 
 
 def few_leaves() -> Any:
@@ -364,6 +364,24 @@ def test_balanced_classes_weigh_the_same_and_calibration_brings_the_rate_back() 
         calibrated = scorer(train(rows, wheel), wheel)(rows).expected[:, 0]
         assert calibrated.mean() == pytest.approx(rate, abs=0.01)
         assert expected_calibration_error(rows["outcome"].to_numpy(), calibrated) < 0.02
+
+
+@pytest.mark.parametrize("learner", ["s", "t", "x"])
+def test_balanced_classes_leave_what_an_action_brings(learner: str) -> None:
+    """30% when contacted and 5% when not, or 5% of all: classes are balanced over both actions.
+
+    Balanced over each action's own rows, both actions would be expected to do as well.
+    """
+
+    def few(x: Floats) -> Floats:
+        return np.full((len(x), 2), [0.2, 0.8])
+
+    wheel = flywheel(estimator=logistic, learner=learner, class_weight="balanced")
+    for when_contacted, lowest, highest in ((0.3, 0.3, 0.7), (0.05, -0.1, 0.1)):
+        rates = np.array([when_contacted, 0.05])
+        rows = log(12_000, chance=few, rate=lambda x, a, of=rates: of[a])  # type: ignore[misc]
+        expected = scorer(train(rows, wheel), wheel)(rows).expected.mean(axis=0)
+        assert lowest < expected[0] - expected[1] < highest
 
 
 def test_scoring_takes_no_more_memory_than_a_chunk_needs() -> None:

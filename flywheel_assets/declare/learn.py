@@ -212,7 +212,7 @@ class Model:
     calibration : {"none", "sigmoid", "isotonic"}
         Of a probability, by 5-fold cross-validation on the training rows.
     class_weight : {"none", "balanced"}
-        ``balanced``: both outcomes weigh the same together.
+        ``balanced``: both outcomes weigh the same together, over the rows of all actions.
     propensity_weight : bool
         Whether rows weigh 1 over the propensity of their action. Estimators that take no weights
         get rows repeated instead, and so with ``class_weight``.

@@ -63,7 +63,9 @@ def _effects(model: Model, *, framed: bool, seed: int, weighted: bool) -> Any:
 
     built = model.effect_estimator() if model.effect_estimator else _shallow(framed=framed)
     _fill_in(built, seed)
-    return Weighted(built) if weighted else built
+    # What is changed is learnt from the rows' weights, too, where levels are of balanced classes.
+    balanced = model.class_weight == "balanced" and model.calibration == "none"
+    return Weighted(built) if weighted or balanced else built
 
 
 def _check_kind(estimator: Any, model: Model) -> None:

@@ -107,6 +107,19 @@ class Weighted(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return get_tags(self.estimator)
 
 
+def _balanced_together(
+    estimator: Any, target: Floats, weight: Floats | None
+) -> tuple[Any, Floats | None]:
+    """Let outcomes weigh the same over the rows of all actions, where they are to.
+
+    Over each action's own, all actions would be expected to do as well as any other.
+    """
+    if not (isinstance(estimator, Weighted) and estimator.balanced):
+        return estimator, weight
+    classes = compute_sample_weight("balanced", target)
+    return Weighted(estimator.estimator), classes if weight is None else weight * classes
+
+
 def _weight_parameter(estimator: Any) -> str | None:
     if isinstance(estimator, Pipeline):
         inner = _weight_parameter(estimator.steps[-1][1])
@@ -261,14 +274,13 @@ class TLearner(BaseEstimator):  # type: ignore[misc]
         sample_weight: Floats | None = None,
     ) -> "TLearner":
         """Fit on rows with the number of their action, (n_rows,)."""
-        pooled = float(np.average(y, weights=sample_weight))
+        estimator, weights = _balanced_together(self.estimator, y, sample_weight)
+        pooled = float(np.average(y, weights=weights))
         self.estimators_ = []
         for number in range(self.n_actions):
             rows = action == number
-            weight = None if sample_weight is None else sample_weight[rows]
-            self.estimators_.append(
-                fit_some(self.estimator, take(X, rows), y[rows], weight, pooled)
-            )
+            weight = None if weights is None else weights[rows]
+            self.estimators_.append(fit_some(estimator, take(X, rows), y[rows], weight, pooled))
         return self
 
     def predict(self, X: Table) -> Floats:  # noqa: N803
@@ -312,8 +324,9 @@ class XLearner(BaseEstimator):  # type: ignore[misc]
         sample_weight: Floats | None = None,
     ) -> "XLearner":
         """Fit on rows with the number of their action, (n_rows,)."""
-        self.levels_ = TLearner(self.estimator, self.n_actions).fit(
-            X, y, action=action, sample_weight=sample_weight
+        estimator, weights = _balanced_together(self.estimator, y, sample_weight)
+        self.levels_ = TLearner(estimator, self.n_actions).fit(
+            X, y, action=action, sample_weight=weights
         )
         level = self.levels_.predict(X)
         held = action == self.n_actions - 1
@@ -325,7 +338,7 @@ class XLearner(BaseEstimator):  # type: ignore[misc]
                 continue
             sides = []
             for rows, change in ((acted, y - level[:, -1]), (held, level[:, number] - y)):
-                weight = None if sample_weight is None else sample_weight[rows]
+                weight = None if weights is None else weights[rows]
                 table = take(X, rows)
                 sides.append(fit_some(self.effect_estimator, table, change[rows], weight, 0.0))
             self.effects_.append((float(acted.sum() / (acted.sum() + held.sum())), *sides))
