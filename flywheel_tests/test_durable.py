@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.stores import delta_log
+from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.tables import Tables
 from flywheel_tests.durable_writers import (
     DAY,
@@ -168,6 +169,28 @@ def test_a_power_cut_after_every_call(
         assert not acknowledged or held(after).equals(new())
         write_new(after)
         assert held(after).equals(new())
+
+
+def test_settings_outlast_a_power_cut(tmp_path: Path) -> None:
+    """Cut at any moment a home has its old settings or the new ones; once they are saved, these."""
+    was, now = Settings(start=DAY), Settings(start=DAY, demo=True)
+    before, power = tmp_path / "before", Disk()
+    Home(before).save(was)
+    shutil.copytree(before, tmp_path / "start")
+    found: list[tuple[bool, dict[str, bytes | str | None]]] = []
+
+    def note(name: str, args: tuple[Any, ...], result: Any) -> None:
+        power.after(name, args, result)
+        found.extend((False, state) for state in power.states())
+
+    with before_each(lambda *_: None, note):
+        Home(before).save(now)
+    found += [(True, state) for state in power.states()]
+    for n, (acknowledged, state) in enumerate(found):
+        after = tmp_path / str(n)
+        shutil.copytree(tmp_path / "start", after)
+        leave(state, before, after)
+        assert Home(after).settings() in ([now] if acknowledged else [was, now])
 
 
 def stray(root: Path) -> set[str]:

@@ -180,6 +180,27 @@ def test_a_home_whose_settings_are_gone_is_not_begun_anew(
     assert turn(2, 2).exit_code == 0
 
 
+def test_damaged_settings_are_said_and_written_anew(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """A file that a disk tore is named by every command, with what to write in its place."""
+    assert turn(0, 1).exit_code == 0
+    file = tmp_path / "home" / "home.json"
+    for torn in ("", file.read_text()[:30], '{"start": "2026-01-05"}'):
+        file.write_text(torn)
+        for refused in (turn(2, 2), inside("status"), inside("plan"), inside("decided")):
+            assert refused.exit_code == 1
+            assert f"expected the settings of this home in {file}; found that" in refused.output
+        said = inside("doctor")
+        assert said.exit_code == 1
+        assert "home.json: cannot be read as such" in said.output
+    file.write_text(said.output.strip().rpartition("shop: ")[2])
+    assert inside("doctor").output == "Nothing is wrong.\n"
+    assert turn(2, 2).exit_code == 0
+
+
 def test_lost_decisions_are_said_to_be_history(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

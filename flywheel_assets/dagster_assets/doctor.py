@@ -18,10 +18,15 @@ from flywheel_assets.stores.doctor import Finding, examine_stores
 from flywheel_assets.stores.home import Home
 from flywheel_assets.stores.registry import registered_name
 
+SETTINGS = "home.json"
+
 
 def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
     """Look at everything in a home; change nothing."""
-    found = [*_settings(home), *examine_stores(home), *lost(build_for(home), flywheels)]
+    found = [*_settings(home), *examine_stores(home)]
+    if found and found[0].where == SETTINGS:  # without them nobody knows what else there is to be
+        return found
+    found += lost(build_for(home), flywheels)
     broken = {finding.where for finding in found}
     if (home.dagster / "dagster.yaml").exists():
         found += _runs(home)
@@ -36,9 +41,7 @@ def _settings(home: Home) -> Iterator[Finding]:
     try:
         home.require_settings()
     except HomeError as error:
-        yield Finding(
-            "home.json", "is gone, and tables that were made by it are there", error.remedy
-        )
+        yield Finding(SETTINGS, error.found.removeprefix("that it "), error.remedy)
 
 
 def _moved(home: Home) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stores import disk
 
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -110,17 +111,30 @@ class Home:
         return self.root / "home.json"
 
     def settings(self) -> Settings | None:
-        """Read the settings; None for a home that nothing has run in."""
+        """Read the settings; None for a home that nothing has run in.
+
+        Raises
+        ------
+        HomeError
+            For a file that does not hold them.
+        """
         if not self._file.exists():
             return None
-        found = json.loads(self._file.read_text())
-        end = found["end"]
-        return Settings(
-            start=date.fromisoformat(found["start"]),
-            end=date.fromisoformat(end) if end else None,
-            sources=found["sources"],
-            demo=found["demo"],
-        )
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+            end = found["end"]
+            return Settings(
+                start=date.fromisoformat(found["start"]),
+                end=date.fromisoformat(end) if end else None,
+                sources=found["sources"],
+                demo=found["demo"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise HomeError(
+                expected=f"the settings of this home in {self._file}",
+                found=f"that it cannot be read as such: {error!r}",
+                remedy=self._anew(),
+            ) from error
 
     def require(self) -> Settings:
         """Read the settings of a home in which something must have run.
@@ -141,24 +155,33 @@ class Home:
         return found
 
     def require_settings(self) -> None:
-        """Refuse a home whose settings are gone, while tables are there that were made by them.
+        """Refuse a home whose settings are damaged, or gone while tables are there, made by them.
 
         Raises
         ------
         HomeError
         """
-        if self._file.exists():
-            return
-        made = [folder.name for folder in self.lakehouse.glob("*/*/partition_date=*")]
-        if made:
-            start = min(made).partition("=")[2]
-            anew = json.dumps(asdict(Settings(start=date.fromisoformat(start))), default=str)
+        if self.settings() is None and self._made():
             raise HomeError(
                 expected=f"{self._file}, by which the tables of this home were made",
                 found="that it is gone",
-                remedy="put it back from a backup, or write it anew, with the place of each source "
-                f'that --source named under sources, "demo": true of a simulated shop: {anew}',
+                remedy=self._anew(),
             )
+
+    def _made(self) -> list[str]:
+        return [folder.name for folder in self.lakehouse.glob("*/*/partition_date=*")]
+
+    def _anew(self) -> str:
+        """Say how settings come back."""
+        made = self._made()
+        if not made:
+            return "put it back from a backup, or remove it: no table was made by it yet"
+        start = date.fromisoformat(min(made).partition("=")[2])
+        return (
+            "put it back from a backup, or write it anew, with the place of each source that "
+            '--source named under sources, "demo": true of a simulated shop: '
+            + json.dumps(asdict(Settings(start=start)), default=str)
+        )
 
     def save(self, settings: Settings) -> None:
         """Write the settings and prepare the folders, in one step for whoever reads them.
@@ -212,11 +235,9 @@ class Home:
         self.mlflow.mkdir(exist_ok=True)
         configuration = self.dagster / "dagster.yaml"
         if not configuration.exists():
-            configuration.write_text(DAGSTER_YAML)
+            disk.overwrite(configuration, DAGSTER_YAML.encode())
         content = json.dumps(asdict(settings), indent=2, default=date.isoformat)
-        written = self._file.with_suffix(".tmp")
-        written.write_text(content)
-        written.replace(self._file)
+        disk.overwrite(self._file, content.encode())
 
     def source_path(self, observation: str, declared: str) -> Path:
         """Say where an observation's source is: the settings' word, else the declaration's."""
