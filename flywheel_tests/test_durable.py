@@ -15,8 +15,10 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.stores import delta_log
+from flywheel_assets.stores.declared import Declared
 from flywheel_assets.stores.home import Home, Settings
 from flywheel_assets.stores.tables import Tables
 from flywheel_tests.durable_writers import (
@@ -291,3 +293,27 @@ def test_checkpoints_sum_the_log(tmp_path: Path) -> None:
         file.unlink()
     assert with_them.equals(held(tmp_path))
     assert with_them["n"].to_list() == [154]
+
+
+def test_what_made_a_day_outlasts_a_torn_line(tmp_path: Path) -> None:
+    """The day of the torn line is made again, and what is said of it then stands."""
+    kept = Declared(tmp_path)
+    meant = Meaning(columns={"n": "1"})
+    for day in (DAY, NEXT):
+        kept.record("a/t", day, day, meant)
+    file = tmp_path / "a.t.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    assert [(e.first, e.last) for e in kept.epochs("a/t")] == [(DAY, DAY)]
+    kept.record("a/t", NEXT, NEXT, meant)
+    assert [(e.first, e.last) for e in kept.epochs("a/t")] == [(DAY, NEXT)]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"{", b'{"of a later release": {}}'])
+def test_of_what_is_not_kept_any_more_nothing_is_known(tmp_path: Path, left: bytes | None) -> None:
+    """What a day was made by is gone or damaged: a plan makes the day again."""
+    kept, meant = Declared(tmp_path), Meaning(columns={"n": "1"})
+    kept.record("a/t", DAY, DAY, meant)
+    [file] = (tmp_path / "meanings").iterdir()
+    file.unlink() if left is None else file.write_bytes(left)
+    [epoch] = kept.epochs("a/t")
+    assert epoch.meaning == Meaning(columns={})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from flywheel_assets.changes.meaning import Meaning
 from flywheel_assets.stores import disk
@@ -90,8 +91,9 @@ class Declared:
             kept.parent.mkdir(parents=True, exist_ok=True)
             disk.overwrite(kept, text.encode())
         line = json.dumps({"first": str(first), "last": str(last), "meaning": name})
-        with self._file(table).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with self._file(table).open("a+b") as file:
+            # One that a power cut tore has no end, and would take this one with it.
+            file.write(b"\n" * _is_torn(file) + f"{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -143,4 +145,15 @@ class Declared:
             yield first, last, said["meaning"]
 
     def _meaning(self, name: str) -> Meaning:
-        return Meaning(**json.loads((self.root / "meanings" / f"{name}.json").read_text()))
+        try:
+            return Meaning(**json.loads((self.root / "meanings" / f"{name}.json").read_text()))
+        except (OSError, ValueError, TypeError):  # gone or damaged: nothing is known any more
+            return Meaning(columns={})
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Say whether the last line of a file has no end."""
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
