@@ -201,6 +201,31 @@ def test_damaged_settings_are_said_and_written_anew(
     assert turn(2, 2).exit_code == 0
 
 
+def test_a_lost_record_of_what_was_made_is_begun_anew(
+    inside: Callable[..., Result],  # noqa: F811
+    turn: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    """Without Dagster's folder nothing goes on; mended, the days are made again as they were."""
+    assert turn(0, 1).exit_code == 0
+    before = contents(tmp_path / "home")
+    folder = tmp_path / "home" / "dagster"
+    shutil.rmtree(folder)
+    for refused in (turn(2, 2), inside("status"), inside("report", "tea_shop")):
+        assert refused.exit_code == 1
+        assert f"error: expected {folder}" in refused.output
+        assert "flywheel doctor --mend" in refused.output
+    said = inside("doctor")
+    assert said.exit_code == 1
+    assert "dagster: is gone" in said.output
+    assert inside("doctor", "--mend").exit_code == 0
+    assert inside("doctor").output == "Nothing is wrong.\n"
+    assert turn(0, 1).exit_code == 0
+    after = contents(tmp_path / "home")
+    assert before.keys() == after.keys()
+    assert all(frame.equals(after[name]) for name, frame in before.items())
+
+
 def test_lost_decisions_are_said_to_be_history(
     inside: Callable[..., Result],  # noqa: F811
     turn: Callable[..., Result],

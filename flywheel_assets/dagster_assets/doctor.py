@@ -1,13 +1,11 @@
 """What is wrong with a home: its stores, its runs, and aliases against the promotions ledger."""
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial
 
-import dagster as dg
-
 from flywheel_assets.dagster_assets.build import build_for
+from flywheel_assets.dagster_assets.event_log import instance_of
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.orphans import orphans, settle, silent
 from flywheel_assets.dagster_assets.promotions import champion_as_of
@@ -28,8 +26,7 @@ def examine(home: Home, flywheels: Sequence[Flywheel]) -> list[Finding]:
         return found
     found += lost(build_for(home), flywheels)
     broken = {finding.where for finding in found}
-    if (home.dagster / "dagster.yaml").exists():
-        found += _runs(home)
+    found += _runs(home) if (home.dagster / "dagster.yaml").exists() else _begun_anew(home)
     if "mlflow/mlflow.db" not in broken:
         found += _moved(home)
         ledgers = [f for f in flywheels if f"{f.name}/promotions" not in broken]
@@ -57,9 +54,20 @@ def _moved(home: Home) -> Iterator[Finding]:
         )
 
 
+def _begun_anew(home: Home) -> Iterator[Finding]:
+    settings = home.settings()
+    if settings is not None:
+        yield Finding(
+            "dagster",
+            "is gone, or its dagster.yaml is: what was made when, and what checks said, is in it",
+            "begin it anew, where no backup is put back; flywheel run then makes the days again, "
+            "and what comes out the same changes nothing",
+            partial(home.save, settings),
+        )
+
+
 def _runs(home: Home) -> Iterator[Finding]:
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
+    instance = instance_of(home)
     for run in orphans(instance):
         yield Finding(
             f"run {run.run_id}",

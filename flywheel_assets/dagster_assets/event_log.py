@@ -12,6 +12,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
+from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import Home
 
 
@@ -71,10 +72,27 @@ def _trust_the_journal(connection: Any, _: object) -> None:
     connection.execute("pragma synchronous = normal")
 
 
+def instance_of(home: Home) -> dg.DagsterInstance:
+    """Open a home's Dagster instance.
+
+    Raises
+    ------
+    HomeError
+        Where its folder is gone.
+    """
+    if not home.dagster.is_dir():
+        raise HomeError(
+            expected=f"{home.dagster}, which keeps what was made when",
+            found="that it is gone",
+            remedy="put it back from a backup, or begin it anew: flywheel doctor --mend",
+        )
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    return dg.DagsterInstance.get()
+
+
 def recorder(home: Home) -> dg.DagsterInstance:
     """Open a home's Dagster instance to record runs in; as it is, where its storage was chosen."""
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
+    instance = instance_of(home)
     root = str(home.dagster)
     ref, usual = instance.get_ref(), InstanceRef.config_defaults(root)
     if ref.storage_data != usual["storage"] or ref.event_storage_data is None:

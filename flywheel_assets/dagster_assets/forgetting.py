@@ -1,6 +1,5 @@
 """Forgetting an entity: in which order, and what becomes of models that were trained on it."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from flywheel_assets.dagster_assets.build import build_for, today
+from flywheel_assets.dagster_assets.event_log import instance_of
 from flywheel_assets.dagster_assets.orphans import orphans, settle
 from flywheel_assets.dagster_assets.outside import brought_back
 from flywheel_assets.dagster_assets.whom import entity_of, sought_for
@@ -79,8 +79,7 @@ def forget(  # noqa: PLR0913  whom, where, and how it is asked
 def _alone(home: Home) -> Iterator[None]:
     """Refuse to begin while runs are under way; let nobody else forget meanwhile."""
     with alone(home, "flywheel forget"):
-        os.environ["DAGSTER_HOME"] = str(home.dagster)
-        instance = dg.DagsterInstance.get()
+        instance = instance_of(home)
         for run in orphans(instance):
             settle(instance, run)
         running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]

@@ -1,12 +1,10 @@
 """The report of a flywheel, written when somebody asks for it."""
 
-import os
 from pathlib import Path
-
-import dagster as dg
 
 from flywheel_assets.dagster_assets.build import build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
+from flywheel_assets.dagster_assets.event_log import instance_of
 from flywheel_assets.dagster_assets.reporting import failures
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.report import Failed, write
@@ -30,7 +28,6 @@ def write_report(home: Home, flywheel: Flywheel, file: Path | None = None) -> Pa
 
 def failed_checks(home: Home, flywheel: Flywheel) -> list[Failed]:
     """Find the checks of a flywheel's tables that failed, or warned, when they were made last."""
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
     graph = compile_flywheels(build_for(home), [flywheel]).resolve_asset_graph()
-    with dg.DagsterInstance.get() as instance:
+    with instance_of(home) as instance:
         return failures(instance, flywheel, list(graph.asset_check_keys))

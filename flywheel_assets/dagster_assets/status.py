@@ -1,6 +1,5 @@
 """What of a home needs attention, the most pressing first."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +11,7 @@ from flywheel_assets.changes import owners
 from flywheel_assets.dagster_assets.build import Build, build_for, today
 from flywheel_assets.dagster_assets.compile import compile_flywheels
 from flywheel_assets.dagster_assets.epochs import BESIDE
+from flywheel_assets.dagster_assets.event_log import instance_of
 from flywheel_assets.dagster_assets.failures import failures
 from flywheel_assets.dagster_assets.lost import lost
 from flywheel_assets.dagster_assets.planning import turning
@@ -82,8 +82,7 @@ class TableStatus:
 def status(home: Home, flywheels: Sequence[Flywheel]) -> list[TableStatus]:
     """Look at every table of the flywheels that have decided here, the most pressing first."""
     build, flywheels = build_for(home), turning(home, flywheels)
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
+    instance = instance_of(home)
     graph = compile_flywheels(build, flywheels).resolve_asset_graph()
     whose, said = owners(flywheels), verdicts(instance, list(graph.asset_check_keys))
     for gone in lost(build, flywheels):
