@@ -27,6 +27,7 @@ from flywheel_assets import (
     Epsilon,
     Expression,
     Field,
+    FrequencyCap,
     Gate,
     Pairs,
     Reference,
@@ -297,7 +298,36 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a bar that is no number": (
         lambda: replace(order_probability, metric="qini", gate=Gate(minimum=math.nan)),
-        "some qini can pass; found minimum=nan",
+        "minimum of a gate as a number; found nan",
+    ),
+    "a gain in quotes": (
+        lambda: Gate(minimum_gain="0.1"),  # type: ignore[arg-type]  # the mistake
+        "minimum_gain of a gate as a number",
+    ),
+    "a gain that is no number": (lambda: Gate(minimum_gain=math.nan), "found nan"),
+    "a policy's gain in quotes": (
+        lambda: Gate(minimum_policy_gain="0.1"),  # type: ignore[arg-type]  # the mistake
+        "minimum_policy_gain of a gate as a number",
+    ),
+    "a confidence in quotes": (
+        lambda: Gate(confidence="0.9"),  # type: ignore[arg-type]  # the mistake
+        "confidence of a gate as a number",
+    ),
+    "a warning in quotes": (
+        lambda: Drift(ks_warn="0.1"),  # type: ignore[arg-type]  # the mistake
+        "ks_warn of a drift as a number",
+    ),
+    "half a replicate": (
+        lambda: replace(order_probability, replicates=2.5),  # type: ignore[arg-type]  # the mistake
+        "as a whole number",
+    ),
+    "a level that is no number": (
+        lambda: Threshold(at=math.nan, action="contact"),
+        "a threshold as a number; found nan",
+    ),
+    "a cap in quotes": (
+        lambda: FrequencyCap(times="2", within=7 * DAY),  # type: ignore[arg-type]  # the mistake
+        "times of a frequency cap as a whole number",
     ),
     "a calibration error above all there can be": (
         lambda: Gate(maximum_calibration_error=5),

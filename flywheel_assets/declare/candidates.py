@@ -15,6 +15,7 @@ from flywheel_assets.declare.rules import (
     check_columns,
     check_expression,
     check_name,
+    check_number,
     check_positive,
     check_unique,
     check_whole_days,
@@ -65,6 +66,7 @@ class Generator:
         check_whole_days(self.window, f"the window of {what}")
         if self.where is not None:
             check_expression(self.where, self.fact.schema, what)
+        check_number(self.n, f"n of {what}", whole=True)
         if self.n < 1:
             raise DeclarationError(
                 expected=f"{what} to suggest one item or more",
@@ -163,6 +165,7 @@ class FrequencyCap:
     def __post_init__(self) -> None:
         check_positive(self.within, "the span of a frequency cap")
         check_whole_days(self.within, "the span of a frequency cap")
+        check_number(self.times, "times of a frequency cap", whole=True)
         if self.times < 1:
             raise DeclarationError(
                 expected="a frequency cap of one or more",

@@ -131,7 +131,9 @@ class Gate:
 
     def __post_init__(self) -> None:
         check_whole_days(self.holdout, "the holdout of the gate")
-        check_number(self.minimum, "the minimum of a gate")
+        for bar in ("minimum", "minimum_gain", "confidence", "minimum_policy_gain"):
+            if bar != "minimum_policy_gain" or self.minimum_policy_gain is not None:
+                check_number(getattr(self, bar), f"{bar} of a gate")
         if self.maximum_calibration_error is not None:
             check_share(self.maximum_calibration_error, "maximum_calibration_error of a gate")
         if not 0.5 <= self.confidence < 1:  # noqa: PLR2004  below, limits cross
@@ -174,6 +176,8 @@ class Drift:
         check_tuple(self.expected, "expected", "a drift")
         for measure in ("psi", "ks", "calibration"):
             warn, error = getattr(self, f"{measure}_warn"), getattr(self, f"{measure}_error")
+            check_number(warn, f"{measure}_warn of a drift")
+            check_number(error, f"{measure}_error of a drift")
             if not warn <= error:
                 raise DeclarationError(
                     expected=f"a drift with {measure}_warn not above {measure}_error",
@@ -308,6 +312,7 @@ class Model:
                 found=f"learner={self.learner!r}",
                 remedy="write learner='x', or leave effect_estimator out",
             )
+        check_number(self.replicates, f"replicates of {what}", whole=True)
         if self.replicates < 0:
             raise DeclarationError(
                 expected=f"{what} with replicates, or none",

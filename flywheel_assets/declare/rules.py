@@ -103,8 +103,9 @@ def check_whole_days(value: timedelta, what: str) -> None:
 
 
 def check_number(value: object, what: str, *, whole: bool = False) -> None:
-    """Refuse what is no number, such as one in quotes."""
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+    """Refuse what is no number, such as one in quotes, or NaN: nothing is above or below it."""
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not number or value != value:  # noqa: PLR0124  as NaN alone is
         raise DeclarationError(
             expected=f"{what} as a {'whole ' if whole else ''}number",
             found=repr(value),
