@@ -172,13 +172,15 @@ def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
 
 
 def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[str, float | None]:
-    told: dict[str, float | None] = {"qini": None, "uplift_at_k": None}
+    unknown: dict[str, float | None] = {"qini": None, "uplift_at_k": None}
     if isinstance(flywheel.policy.allocation, Arms):
-        return told
-    ranked = rows.with_columns(values.alias("value")).filter(pl.col("propensity") < 1)
+        return unknown
+    # Rows of an action that the policy no longer has tell nothing: they are not of the held.
+    told = (pl.col("propensity") < 1) & pl.col("action").is_in(flywheel.policy.actions)
+    ranked = rows.with_columns(values.alias("value")).filter(told)
     acted = (ranked["action"] == flywheel.policy.action).to_numpy()
     if acted.all() or not acted.any():
-        return told
+        return unknown
     given = (ranked[REWARD].to_numpy(), acted, ranked["value"].to_numpy())
     chance = ranked["propensity"].to_numpy()
     found = {"qini": qini(*given, chance), "uplift_at_k": uplift_at_k(*given, chance)}
