@@ -215,3 +215,16 @@ def test_orphan_runs_and_aliases(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     assert (
         len(instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))) == 1
     )
+
+
+def test_a_champion_that_mlflow_lost_is_said(home: Home) -> None:
+    """No alias can follow the ledger to a version that is gone: only a backup has it."""
+    home.save(Settings(start=DAY))
+    entry = dict.fromkeys(PROMOTION_SCHEMA) | {PARTITION: DAY, "version": 2}
+    ledger = pl.DataFrame([entry], schema=PROMOTION_SCHEMA)
+    Tables(home.lakehouse).replace("repurchase/promotions", ledger, PROMOTION_SCHEMA, DAY, DAY)
+    [found] = examine(home, FLYWHEELS)
+    assert "version 2 decides" in found.what
+    assert "MLflow does not have it" in found.what
+    assert "from a backup" in found.remedy
+    assert found.mend is None

@@ -90,6 +90,14 @@ def _aliases(home: Home, flywheels: Sequence[Flywheel]) -> Iterator[Finding]:
             continue
         ledger = champion_as_of(build, flywheel, date.max)
         name = registered_name(flywheel)
+        if ledger is not None and not build.registry.has(name, ledger):
+            yield Finding(
+                f"model {name}",
+                f"version {ledger} decides, by the promotions ledger, and MLflow does not have it",
+                "put mlflow/ back from a backup: what was trained is history, and nothing else "
+                "brings it back",
+            )
+            continue
         alias = build.registry.alias(name, "champion")
         if ledger is not None and alias != ledger:
             yield Finding(

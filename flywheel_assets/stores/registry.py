@@ -242,6 +242,16 @@ class Registry:
         except MlflowException:
             return None
 
+    def has(self, name: str, version: int) -> bool:
+        """Say whether a version is registered."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.models.client().get_model_version(name, str(version))
+        except MlflowException:
+            return False
+        return True
+
     def point(self, name: str, alias: str, version: int | None) -> None:
         """Let an alias name a version, or none."""
         client = self.models.client()
