@@ -181,7 +181,7 @@ def test_orphan_runs_and_aliases(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     instance = dg.DagsterInstance.get()
-    for process in (gone.pid, os.getpid()):
+    for process in (gone.pid, os.getppid()):
         run = dg.DagsterRun(
             job_name="turn",
             run_id=str(uuid.uuid4()),
@@ -228,3 +228,23 @@ def test_a_champion_that_mlflow_lost_is_said(home: Home) -> None:
     assert "MLflow does not have it" in found.what
     assert "from a backup" in found.remedy
     assert found.mend is None
+
+
+def test_an_orphan_is_found_by_whoever_has_its_number_now(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container each command has the same: what was killed there is ended by the next one."""
+    home.save(Settings(start=DAY))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+    instance = dg.DagsterInstance.get()
+    run = dg.DagsterRun(
+        job_name="turn",
+        run_id=str(uuid.uuid4()),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={PROCESS: str(os.getpid())},
+    )
+    instance.add_run(run)
+    [found] = examine(home, FLYWHEELS)
+    assert found.mend is not None
+    found.mend()
+    assert not examine(home, FLYWHEELS)
