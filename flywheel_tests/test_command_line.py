@@ -94,6 +94,20 @@ def test_an_error_is_words_and_a_traceback_only_if_asked(run: Run) -> None:
         assert type(asked.exception).__name__ == "HomeError"
 
 
+@pytest.mark.parametrize("text", [None, "", "[]", '{"collect/order_line": {"shape": 1}}'])
+def test_a_plan_against_what_is_none_is_refused(text: str | None, tmp_path: Path) -> None:
+    """Another branch's file that is not there, cut off, or of something else: how to write it."""
+    file = tmp_path / "before.json"
+    if text is not None:
+        file.write_text(text)
+    said = CliRunner().invoke(app, ["plan", "--against", str(file)])
+    assert said.exit_code == 1
+    assert f"error: expected what flywheel plan --save wrote, by this release, in {file}" in (
+        said.output
+    )
+    assert "flywheel plan --save FILE" in said.output
+
+
 def test_a_mistake_of_ours_is_one_message_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody raised on purpose says its type, and how to see where."""
 

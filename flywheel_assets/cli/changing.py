@@ -247,6 +247,13 @@ def _against(file: Path) -> list["Step"]:
     from flywheel_assets.dagster_assets.planning import Step
     from flywheel_assets.project import declared
 
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    before = {table: Meaning(**one) for table, one in kept.items()}
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        before = {table: Meaning(**one) for table, one in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise HomeError(
+            expected=f"what flywheel plan --save wrote, by this release, in {file}",
+            found=str(error),
+            remedy="write it where the other declaration is: flywheel plan --save FILE",
+        ) from error
     return [Step(change, (), 0, None) for change in compare(before, meanings(declared()))]
