@@ -84,6 +84,9 @@ def test_what_the_python_functions_refuse(client: Client) -> None:
         client.get_offer(7)
     with pytest.raises(ApiError, match="did you mean 'contact'"):
         client.best_decisions("repurchase", action="contct")
+    for limit in (0, -1, MAX_RECORDS + 1):
+        with pytest.raises(ApiError, match=f"from 1 to {MAX_RECORDS}"):
+            client.best_decisions("repurchase", limit=limit)
 
 
 def test_nobody_there() -> None:

@@ -251,7 +251,8 @@ class Local(Client):
         from flywheel_assets.api.decisions import best_of
 
         with _raising_ours():
-            return _listed(best_of(self._refreshed(path), action, limit or MAX_RECORDS, as_of))
+            most = MAX_RECORDS if limit is None else limit
+            return _listed(best_of(self._refreshed(path), action, most, as_of))
 
     def _refreshed(self, path: str) -> "Published":
         published = self._published.get(path)

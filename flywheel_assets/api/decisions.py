@@ -223,8 +223,11 @@ def best_of(
     Raises
     ------
     ProblemError
-        422 for an action that there is not, 404 or 503 where nothing is published.
+        422 for an action that there is not, or a limit that is none, 404 or 503 where nothing is
+        published.
     """
+    if not 1 <= limit <= MAX_RECORDS:
+        raise _unfit([Fault("limit", f"expected a whole number from 1 to {MAX_RECORDS}")])
     policy = published.flywheel.policy
     if action is not None and action not in policy.actions:
         raise _unfit([Fault("action", f"no such action; {nearest(action[:60], policy.actions)}")])
@@ -247,12 +250,9 @@ def _check_parameters(request: Request, valid: Sequence[str]) -> None:
 
 def _limit(text: str | None) -> int:
     try:
-        limit = MAX_RECORDS if text is None else int(text)
+        return MAX_RECORDS if text is None else int(text)
     except ValueError:
-        limit = 0
-    if not 1 <= limit <= MAX_RECORDS:
-        raise _unfit([Fault("limit", f"expected a whole number from 1 to {MAX_RECORDS}")])
-    return limit
+        return 0
 
 
 def _look_up(
