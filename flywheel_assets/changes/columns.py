@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from flywheel_assets.changes.graph import ROWS
+from flywheel_assets.changes.decided import allocated_by
+from flywheel_assets.changes.graph import ROWS, roots
 from flywheel_assets.changes.names import first_names, originally
 from flywheel_assets.declare.candidates import AlreadySeen, Filter, Pairs
 from flywheel_assets.declare.collect import Observation, Source
@@ -179,6 +180,7 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
     }
     crossed = {e.name: fingerprint(e.expression) for e in flywheel.expressions}
     views = sorted(view.name for view in flywheel.views)
+    candidates = policy.candidates if isinstance(policy.candidates, pl.Expr) else None
     baselines = {f"baseline {n}": fingerprint(e) for n, e in policy.baselines.items()}
     decided = fingerprint(
         policy.bootstrap, policy.rank_by, policy.allocation, policy.exploration, policy.control
@@ -207,10 +209,20 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
         },
         "decisions": {
             "columns": {
-                ROWS: fingerprint(*_considered(policy), views),
+                ROWS: fingerprint(*_considered(policy), views, *_crossed(flywheel, candidates)),
                 **seen,
-                "score": fingerprint(policy.bootstrap, policy.rank_by, sorted(model.features)),
-                "action": fingerprint(policy.allocation, policy.exploration, policy.control),
+                "score": fingerprint(
+                    policy.bootstrap,
+                    policy.rank_by,
+                    sorted(model.features),
+                    *_crossed(flywheel, policy.bootstrap),
+                ),
+                "action": fingerprint(
+                    policy.allocation,
+                    policy.exploration,
+                    policy.control,
+                    *_crossed(flywheel, *map(pl.col, allocated_by(policy))),
+                ),
             },
             "words": {"": policy.description},
         },
@@ -220,6 +232,20 @@ def _learn(flywheel: Flywheel) -> dict[str, dict[str, Any]]:
             "words": {"": flywheel.description},
         },
     }
+
+
+def _crossed(flywheel: Flywheel, *asked: pl.Expr | None) -> list[str]:
+    """Digest the flywheel's own expressions that a policy's are made of, over any steps.
+
+    What decides is no column of the training set, by whose digests one would see them change.
+    """
+    names = roots(*asked)
+    for own in reversed(flywheel.expressions):  # made of earlier ones, if of any
+        if own.name in names:
+            names |= roots(own.expression)
+    return sorted(
+        fingerprint(own.name, own.expression) for own in flywheel.expressions if own.name in names
+    )
 
 
 def _considered(policy: Policy) -> tuple[Any, ...]:

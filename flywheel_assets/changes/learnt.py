@@ -32,8 +32,12 @@ def training_columns(flywheel: Flywheel) -> Iterator[Made]:
         yield made(table, name, logged_by(flywheel, [name]))
     keys, seen = flywheel.entity.keys, seen_by(flywheel)
     generated = [g.name for g in flywheel.policy.generators]
+    crossed = {own.name: roots(own.expression) for own in flywheel.expressions}
     for name in flywheel.descriptions:
-        if name not in generated:
+        if name in crossed:
+            of = (columns(table, [n]) if n in crossed else seen[n] for n in crossed[name])
+            yield made(table, name, *of)
+        elif name not in generated:
             yield made(table, name, seen[name])
     for name in (*keys, *generated):
         yield made(table, name, suggested_by(flywheel, name))
