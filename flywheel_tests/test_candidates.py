@@ -231,5 +231,8 @@ def test_a_frequency_cap_counts_what_was_published() -> None:
     assert left(("shelf", "show", 1), ("shelf", "show", 0))
     assert left(("shelf", "show", 1), ("shelf", "hold", 2))
     assert left(("shelf", "show", 1), ("other", "show", 2))
+    former = ("shelf", "a former name", 2)
+    assert not left(("shelf", "show", 1), former, ("shelf", "hold", 2))
+    assert left(former, ("shelf", "show", 2))
     with pytest.raises(FlywheelError, match="fct_decision"):
         considered(flywheel, rows)

@@ -16,7 +16,7 @@ from flywheel_assets.declare.rules import AS_OF
 from flywheel_assets.errors import FlywheelError
 from flywheel_assets.point_in_time import windows
 from flywheel_assets.stages.clock import DAY
-from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, entity_id
+from flywheel_assets.stages.decisions import DECIDED_AT, ENTITY_ID, acted_on, entity_id
 from flywheel_assets.stages.generators import suggested
 from flywheel_assets.stages.seen import Snapshots, seen, spine_schema
 
@@ -133,9 +133,8 @@ def _below_cap(
     if frame.is_empty():
         return frame
     as_of = frame[AS_OF][0]
-    acted = published.filter(
-        pl.col("flywheel") == flywheel.name,
-        pl.col("action") != flywheel.policy.actions[-1],
+    acted = published.filter(pl.col("flywheel") == flywheel.name).filter(
+        acted_on(flywheel.policy),
         pl.col(DECIDED_AT) < as_of,
         pl.col(DECIDED_AT) >= as_of - rule.within,
     )

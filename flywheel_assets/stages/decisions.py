@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.entity_ids import joined
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
@@ -28,6 +29,25 @@ def decision_schema(flywheel: Flywheel) -> dict[str, pl.DataType]:
     """Give the columns of ``<flywheel>/decisions``."""
     suggested = {g.name: pl.Float64() for g in flywheel.policy.generators}
     return {PARTITION: pl.Date(), **flywheel.key_types, **suggested, **DECISION_COLUMNS}
+
+
+def acted_on(policy: Policy) -> pl.Expr:
+    """Say of a flywheel's decisions which acted, under a former name of holding or acting, too.
+
+    Both have one name on a day. Where only the action's is that of today, all others are held;
+    otherwise all who are not held are acted on.
+
+    Examples
+    --------
+    >>> from flywheel_assets.flywheels.repurchase import contact_policy
+    >>> days = {DECIDED_AT: [1, 1, 2, 2], "action": ["contact", "wait", "write", "hold"]}
+    >>> pl.DataFrame(days).select(acted_on(contact_policy)).to_series().to_list()
+    [True, False, True, False]
+    """
+    *acting, hold = policy.actions
+    acts, held = pl.col("action").is_in(acting), pl.col("action") == hold
+    hold_was_renamed = (acts.any() & ~held.any()).over(DECIDED_AT)
+    return pl.when(hold_was_renamed).then(acts).otherwise(~held)
 
 
 def entity_id(flywheel: Flywheel) -> pl.Expr:

@@ -10,11 +10,11 @@ from flywheel_assets.declare.allocate import Arms, Slate, Threshold
 from flywheel_assets.declare.decide import Policy
 from flywheel_assets.declare.flywheel import Flywheel
 from flywheel_assets.declare.rules import AS_OF, DECISION_ID, PARTITION
-from flywheel_assets.stages.decisions import DECIDED_AT
+from flywheel_assets.stages.decisions import DECIDED_AT, acted_on
 from flywheel_assets.stages.metrics import qini, roc_auc, uplift_at_k
 from flywheel_assets.stages.training_set import LABEL, REWARD, decided_on
 
-SCORE, _VALUE = "score", "_value"
+SCORE, _VALUE, _ACTED = "score", "_value", "_acted"
 PERFORMANCE_SCHEMA: dict[str, pl.DataType] = {
     PARTITION: pl.Date(),
     "ranking": pl.String(),
@@ -83,7 +83,11 @@ def pooled(matured: pl.DataFrame, flywheel: Flywheel) -> pl.DataFrame:
     """
     found = []
     for name, values in _rankings(matured, flywheel):
-        ranked = matured.with_columns(values.alias(_VALUE), pl.col(DECIDED_AT).alias(AS_OF))
+        ranked = matured.with_columns(
+            values.alias(_VALUE),
+            pl.col(DECIDED_AT).alias(AS_OF),
+            acted_on(flywheel.policy).alias(_ACTED),
+        )
         found.append(
             {
                 "ranking": name,
@@ -135,8 +139,7 @@ def _acted_on(ranked: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     if isinstance(allocation, Arms):
         return best
     if isinstance(allocation, Threshold):
-        acts = pl.col("action") != policy.actions[-1]
-        return best.filter(place.over(by) < acts.sum().over(by))
+        return best.filter(place.over(by) < pl.col(_ACTED).sum().over(by))
     if isinstance(allocation, Slate):
         by, places, limits = [*by, allocation.per], allocation.size, dict(allocation.at_most)
     else:
@@ -147,7 +150,7 @@ def _acted_on(ranked: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 
 
 def _day(day: pl.DataFrame, flywheel: Flywheel) -> Iterator[tuple[object, ...]]:
-    acts = pl.col("action") != flywheel.policy.actions[-1]
+    acts = acted_on(flywheel.policy)
     acted, held = day.filter(acts), day.filter(~acts)
     # Each arm earns; to do nothing earns nothing that a policy could claim.
     earning = day if isinstance(flywheel.policy.allocation, Arms) else acted
@@ -175,10 +178,9 @@ def _uplift(rows: pl.DataFrame, values: pl.Series, flywheel: Flywheel) -> dict[s
     unknown: dict[str, float | None] = {"qini": None, "uplift_at_k": None}
     if isinstance(flywheel.policy.allocation, Arms):
         return unknown
-    # Rows of an action that the policy no longer has tell nothing: they are not of the held.
-    told = (pl.col("propensity") < 1) & pl.col("action").is_in(flywheel.policy.actions)
-    ranked = rows.with_columns(values.alias("value")).filter(told)
-    acted = (ranked["action"] == flywheel.policy.action).to_numpy()
+    ranked = rows.with_columns(values.alias("value"), acted_on(flywheel.policy).alias(_ACTED))
+    ranked = ranked.filter(pl.col("propensity") < 1)
+    acted = ranked[_ACTED].to_numpy()
     if acted.all() or not acted.any():
         return unknown
     given = (ranked[REWARD].to_numpy(), acted, ranked["value"].to_numpy())
