@@ -66,7 +66,7 @@ def test_day_by_day_gives_the_same_tables_as_a_replay(
     spun: Turner, orders: Path, tmp_path: Path
 ) -> None:
     """A turn a day and runs over ranges end in equal tables."""
-    last = FIRST + 8 * DAY
+    last = FIRST + 5 * DAY
     home = Home(tmp_path)
     home.extend(FIRST, last, {"order_line": str(orders)}, ongoing=False, demo=False)
     turner = Turner(home, FLYWHEELS)
@@ -157,7 +157,7 @@ def test_a_missing_day_of_a_dimension_is_named(orders: Path, tmp_path: Path) -> 
     turner._execute(replace(features, assets=("organize/dim_customer", *features.assets)))
 
 
-DISTURBED = FIRST + 15 * DAY
+DISTURBED = FIRST + 9 * DAY
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_the_shop_reacts_and_lives_its_days_again(tmp_path: Path) -> None:
     """A shop stopped half way and opened again comes to the same orders and decisions."""
     config = ShopConfig(start=FIRST, n_customers=300, history=timedelta(days=20))
     roots = [tmp_path / "one", tmp_path / "two"]
-    for root, stops in zip(roots, ([4], [2, 4]), strict=True):
+    for root, stops in zip(roots, ([3], [1, 3]), strict=True):
         home = Home(root)
         home.extend(FIRST, LAST, {}, ongoing=True, demo=True)
         for stop in stops:
