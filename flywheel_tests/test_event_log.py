@@ -1,6 +1,9 @@
 """Runs that were recorded over connections kept open are Dagster's own, for whoever reads them."""
 
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -24,6 +27,20 @@ def counted(context: dg.OpExecutionContext) -> None:
 def counting() -> None:
     """Run it alone."""
     counted()
+
+
+DAYS = dg.DailyPartitionsDefinition(FIRST.isoformat())
+CHECKS = ("one", "two")
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec("checked", partitions_def=DAYS)],
+    check_specs=[dg.AssetCheckSpec(name, asset="checked") for name in CHECKS],
+)
+def checked() -> Iterator[dg.MaterializeResult[Any]]:
+    """Make it, and check it twice."""
+    results = [dg.AssetCheckResult(passed=True, check_name=name) for name in CHECKS]
+    yield dg.MaterializeResult(check_results=results)
 
 
 @pytest.fixture
@@ -54,6 +71,20 @@ def test_dagster_reads_at_once_what_was_recorded(home: Home) -> None:
     assert len(journals) <= 2, "the index, and the run that was written last"
     kept.dispose()
     assert not list((home.dagster / "history" / "runs").glob("*.db-wal"))
+
+
+def test_each_check_is_of_what_its_run_has_made(home: Home) -> None:
+    """Made again, or of another day: what was made before is not taken for it."""
+    today, tomorrow = FIRST.isoformat(), (FIRST + timedelta(days=1)).isoformat()
+    with recorder(home) as kept:
+        for day in (today, tomorrow, today):
+            run = dg.materialize([checked], instance=kept, partition_key=day)
+            made = kept.fetch_materializations(dg.AssetKey("checked"), limit=1).records[0]
+            assert made.run_id == run.run_id
+            targets = [
+                found.target_materialization_data for found in run.get_asset_check_evaluations()
+            ]
+            assert [target and target.storage_id for target in targets] == [made.storage_id] * 2
 
 
 def test_a_storage_that_somebody_chose_is_left_to_them(home: Home, tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """Dagster's event log, for a process that records one run after another."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.event_api import AssetRecordsFilter, EventRecordsResult
+from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -15,24 +19,70 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from flywheel_assets.errors import HomeError
 from flywheel_assets.stores.home import Home
 
+NOT_MADE = {dg.DagsterEventType.STEP_OUTPUT, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+"""What comes between one check of a step and the next: nothing was made meanwhile."""
+
 
 class KeptOpen(SqliteEventLogStorage):
     """Dagster's own, with connections that stay open: to the index, and to the run that is written.
 
     Dagster opens and closes one for each event: SQLite folds its journal back each time, and
-    SQLAlchemy compiles each statement anew. That was a third of a turn's time. It is for the
+    SQLAlchemy compiles each statement anew. That was a third of a turn's time. What does not change
+    while this process writes is asked once: which tables there are, what a run's file is before its
+    first event, and what was made last, which each check of a step asks again. It is for the
     process that turns the wheel alone: whoever follows a run live is told by changes of its file,
     which come later here.
     """
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
+        self._blank: bytes | None = None
+        self._made: dict[tuple[Any, ...], EventRecordsResult] = {}
         super().__init__(base_dir, inst_data)
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptOpen":
         """Open it as an instance's settings say."""
         return cls(inst_data=inst_data, **config_value)
+
+    def has_table(self, table_name: str) -> bool:
+        """Say whether there is a table; one that there is stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def fetch_materializations(
+        self,
+        records_filter: dg.AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,  # noqa: FBT001, FBT002  Dagster's signature
+    ) -> EventRecordsResult:
+        """Give what was made, as long as nothing else is."""
+        asked = (repr(records_filter), limit, cursor, ascending)
+        if asked not in self._made:
+            self._made[asked] = super().fetch_materializations(
+                records_filter, limit, cursor, ascending
+            )
+        return self._made[asked]
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Record an event."""
+        if event.dagster_event_type not in NOT_MADE:
+            self._made.clear()
+        super().store_event(event)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002
+        path = Path(engine.url.database or "")
+        if for_index_shard or path.exists():
+            super()._initdb(engine, for_index_shard)
+        elif self._blank is not None:
+            path.write_bytes(self._blank)
+        else:
+            super()._initdb(engine)
+            with closing(sqlite3.connect(path)) as connection:
+                self._blank = connection.serialize()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
