@@ -130,24 +130,23 @@ def instance_of(home: Home) -> dg.DagsterInstance:
     HomeError
         Where its folder is gone.
     """
-    if not home.dagster.is_dir():
-        raise HomeError(
-            expected=f"{home.dagster}, which keeps what was made when",
-            found="that it is gone",
-            remedy="put it back from a backup, or begin it anew: flywheel doctor --mend",
-        )
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    _lead_to(home)
     return dg.DagsterInstance.get()
 
 
 def recorder(home: Home) -> dg.DagsterInstance:
-    """Open a home's Dagster instance to record runs in; as it is, where its storage was chosen."""
-    instance = instance_of(home)
+    """Open a home's Dagster instance to record runs in; as it is, where its storage was chosen.
+
+    Raises
+    ------
+    HomeError
+        Where its folder is gone.
+    """
+    _lead_to(home)
     root = str(home.dagster)
-    ref, usual = instance.get_ref(), InstanceRef.config_defaults(root)
+    ref, usual = InstanceRef.from_dir(root), InstanceRef.config_defaults(root)
     if ref.storage_data != usual["storage"] or ref.event_storage_data is None:
-        return instance
-    instance.dispose()
+        return dg.DagsterInstance.get()
     kept = {
         "module": KeptOpen.__module__,
         "class": KeptOpen.__name__,
@@ -155,3 +154,14 @@ def recorder(home: Home) -> dg.DagsterInstance:
     }
     chosen = InstanceRef.from_dir(root, overrides={"event_log_storage": kept})
     return dg.DagsterInstance.from_ref(chosen)
+
+
+def _lead_to(home: Home) -> None:
+    """Let Dagster know where the home is."""
+    if not home.dagster.is_dir():
+        raise HomeError(
+            expected=f"{home.dagster}, which keeps what was made when",
+            found="that it is gone",
+            remedy="put it back from a backup, or begin it anew: flywheel doctor --mend",
+        )
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
