@@ -84,7 +84,7 @@ def test_a_source_that_was_cut_off_is_said_and_its_day_made_again(
     day = FIRST + last * DAY
     assert turn(last, last).exit_code == 0
     said = needs(inside, "collect/visit")
-    assert f"no record since {day}, and some on every day before" in said
+    assert f"no record since {day}, and some on each of the {last} days before" in said
     assert f"its source ends on {FIRST + 5 * DAY}, and was collected up to {day - DAY}" in said
     assert "flywheel run --again" in said
 
@@ -113,7 +113,7 @@ def test_a_day_without_a_record_among_others_is_seen(
     kept = [line for line in visits.read_text().splitlines() if not line.startswith(str(hole))]
     visits.write_text("\n".join(kept) + "\n")
     assert turn(0, 10).exit_code == 0
-    said = f"no record on {hole}, and some on every day before"
+    said = f"no record on {hole}, and some on each of the 8 days before"
     assert said in needs(inside, "collect/visit")
     assert turn(11, 11).exit_code == 0
     assert said in needs(inside, "collect/visit")

@@ -18,7 +18,7 @@ from flywheel_assets.declare.rules import (
 from flywheel_assets.errors import many
 from flywheel_assets.stages.clock import DAY
 from flywheel_assets.stages.decisions import DECIDED_AT
-from flywheel_assets.stages.silence import silent_on, silent_since
+from flywheel_assets.stages.silence import silent_on, silent_since, usual
 from flywheel_assets.stages.training_set import LABEL
 
 KNOWS_ITS_USUAL = 7
@@ -109,12 +109,13 @@ def comes_in(  # noqa: PLR0913, PLR0917  what there is, which days, and where th
     since = silent_since(counts, start, last, KNOWS_ITS_USUAL)
     recent = min(first, last - WEEK + DAY)
     wrong = [
-        f"no record on {day}, and some on every day before"
+        f"no record on {day}, and some on each of the {len(usual(start, day))} days before"
         for day in silent_on(counts, start, recent, last, KNOWS_ITS_USUAL)
         if day != since
     ]
     if since is not None:
-        wrong.append(f"no record since {since}, and some on every day before")
+        before = len(usual(start, since))
+        wrong.append(f"no record since {since}, and some on each of the {before} days before")
     if ends is not None and told is not None and ends < told:
         wrong.append(f"its source ends on {ends}, and was collected up to {told} before")
     message = "; ".join(wrong) or "records as on other days"
@@ -154,7 +155,8 @@ def training_set(rows: pl.DataFrame, again: pl.DataFrame) -> list[Check]:
     share = float(rate) if isinstance(rate, float) else None
     rated = "no decision has matured yet"
     if share is not None:
-        rated = f"{share:.1%} positive of what matured on {newest[PARTITION][0]}"
+        on = newest[PARTITION][0]
+        rated = f"{share:.1%} positive of the {newest.height:,} decisions that matured on {on}"
     return [
         _unique("unique_decisions", rows, [DECISION_ID]),
         _count("labels", wrong, "outcome", "neither 0 nor 1"),

@@ -14,7 +14,7 @@ LOOKED_BACK = 90 * DAY
 def silent_since(
     counts: Mapping[date, int], start: date, last: date, least: int = 1
 ) -> date | None:
-    """Say since when a day has had nothing, where it had something on every day before.
+    """Say since when a day has had nothing, where it had something on all its `usual` days.
 
     Who is often silent is so by nature: an empty day among the `USUAL` ones before says nothing.
 
@@ -44,7 +44,7 @@ def silent_since(
 def silent_on(
     counts: Mapping[date, int], start: date, first: date, last: date, least: int = 1
 ) -> list[date]:
-    """Name the days of a range that had nothing, where every day before one had something.
+    """Name the days of a range that had nothing, where all `usual` days had something.
 
     Parameters
     ----------
@@ -64,6 +64,17 @@ def silent_on(
     return [day for day in empty if _never_before(counts, start, day, least)]
 
 
+def usual(start: date, day: date) -> list[date]:
+    """Give the days before one that say what is usual, from the first that there could be.
+
+    Examples
+    --------
+    >>> len(usual(date(2026, 1, 1), date(2026, 1, 10))), len(usual(date(2025, 1, 1), date.max))
+    (9, 28)
+    """
+    return list(days(max(start, day - USUAL), day - DAY))
+
+
 def _never_before(counts: Mapping[date, int], start: date, day: date, least: int) -> bool:
-    usual = list(days(max(start, day - USUAL), day - DAY))
-    return len(usual) >= least and all(counts.get(one) for one in usual)
+    before = usual(start, day)
+    return len(before) >= least and all(counts.get(one) for one in before)
