@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from flywheel_assets.errors import HomeError
+from flywheel_assets.stores.disk import publish
 from flywheel_assets.stores.home import Home
 
 NOT_MADE = {dg.DagsterEventType.STEP_OUTPUT, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
@@ -59,7 +60,7 @@ class KeptOpen(SqliteEventLogStorage):
         cursor: str | None = None,
         ascending: bool = False,  # noqa: FBT001, FBT002  Dagster's signature
     ) -> EventRecordsResult:
-        """Give what was made, as long as nothing else is."""
+        """Give what was made, asked once until this process records something else."""
         asked = (repr(records_filter), limit, cursor, ascending)
         if asked not in self._made:
             self._made[asked] = super().fetch_materializations(
@@ -75,12 +76,13 @@ class KeptOpen(SqliteEventLogStorage):
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002
         path = Path(engine.url.database or "")
-        if for_index_shard or path.exists():
-            super()._initdb(engine, for_index_shard)
-        elif self._blank is not None:
-            path.write_bytes(self._blank)
-        else:
-            super()._initdb(engine)
+        of_a_run = not for_index_shard and not path.exists()
+        if of_a_run and self._blank is not None:
+            with suppress(FileExistsError):  # somebody else has opened it meanwhile
+                publish(path, self._blank)
+                return
+        super()._initdb(engine, for_index_shard)
+        if of_a_run and self._blank is None:
             with closing(sqlite3.connect(path)) as connection:
                 self._blank = connection.serialize()
 
